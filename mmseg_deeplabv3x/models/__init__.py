@@ -1,1 +1,8 @@
-"""Registered models."""
+"""The network: pure modules, registered in mmseg's MODELS."""
+
+from .backbone import AtrousResNet
+from .head import ImagePoolASPPHead
+from .neck import CascadeNeck
+from .segmentor import DeepLabV3
+
+__all__ = ['AtrousResNet', 'CascadeNeck', 'DeepLabV3', 'ImagePoolASPPHead']

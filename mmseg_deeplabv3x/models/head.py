@@ -1,0 +1,146 @@
+"""ASPP with image-level pooling."""
+
+from collections.abc import Sequence
+from typing import Optional
+
+import torch
+from mmcv.cnn import ConvModule
+from mmseg.models.decode_heads.aspp_head import ASPPModule
+from mmseg.models.decode_heads.decode_head import BaseDecodeHead
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import SyncBatchNorm, _BatchNorm
+
+from ..atrous import aspp_rates
+from .dial import set_conv
+
+
+@MODELS.register_module()
+class ImagePoolASPPHead(BaseDecodeHead):
+    """Atrous spatial pyramid pooling with image-level features (paper, section 3.3).
+
+    A 1x1 convolution, one 3x3 convolution for each rate and an image-level branch (global average
+    pooling and 1x1), each with BN and ReLU; concatenated, projected, dropped out, classified.
+
+    State-dict keys are those of mmseg's ``ASPPHead``. With its shape (``channels=512,
+    projection_kernel=3, align_corners=False``) mmseg's published checkpoints load and give the
+    same output.
+
+    Departures from mmseg's ASPPHead: rates follow the output_stride; 256 channels and a 1x1
+    projection (the paper's) in place of 512 and 3x3; ``align_corners=True``, dropout of single
+    values (not of channels) and a loss averaged over the labelled pixels only, as in the paper's
+    released code.
+
+    Args:
+        in_channels (int): Channels of the input map; 2048 after ResNet-50 and deeper.
+        num_classes (int): Number of classes.
+        rates (Sequence[int]): Rates of the 3x3 branches at output_stride 16, any number of them.
+            Default: (6, 12, 18), the paper's.
+        image_pool (bool): Whether there is an image-level branch. Default: True.
+        channels (int): Filters of each branch and of the projection. Default: 256.
+        projection_kernel (int): Kernel size of the projection: 1 (the paper's) or mmseg's 3.
+            Default: 1.
+        output_stride (int): The real output_stride of the input; scales the rates. Default: 16.
+        dropout_ratio (float): Share of values dropped before the classifier. Default: 0.1.
+        norm_cfg (dict, optional): Normalisation. Default: BN.
+        align_corners (bool): How logits are upsampled. Default: True.
+        loss_decode (dict, optional): Loss on logits at label size. Default: cross-entropy, mean
+            over the pixels that are not ``ignore_index``.
+        **kwargs: As of mmseg's ``BaseDecodeHead``.
+
+    Raises:
+        ValueError: For a rate below 2 (the 1x1 branch is always there), an output_stride at which
+            a rate is no whole number, or a training batch of one image (see :meth:`forward`).
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        num_classes: int,
+        rates: Sequence[int] = (6, 12, 18),
+        image_pool: bool = True,
+        channels: int = 256,
+        projection_kernel: int = 1,
+        output_stride: int = 16,
+        dropout_ratio: float = 0.1,
+        norm_cfg: Optional[dict] = None,
+        align_corners: bool = True,
+        loss_decode: Optional[dict] = None,
+        **kwargs,
+    ):
+        rates = tuple(rates)
+        if any(rate < 2 for rate in rates):
+            raise ValueError(
+                f'rates are those of the 3x3 branches at output_stride 16 and must be at least 2 '
+                f'(the 1x1 branch is always there), but got {rates}.'
+            )
+        super().__init__(
+            in_channels,
+            channels,
+            num_classes=num_classes,
+            dropout_ratio=dropout_ratio,
+            norm_cfg=norm_cfg or dict(type='BN'),
+            align_corners=align_corners,
+            loss_decode=loss_decode or dict(type='CrossEntropyLoss', avg_non_ignore=True),
+            **kwargs,
+        )
+        self.rates = rates
+        conv_cfgs = dict(conv_cfg=self.conv_cfg, norm_cfg=self.norm_cfg, act_cfg=self.act_cfg)
+        self.image_pool = None
+        if image_pool:
+            self.image_pool = nn.Sequential(
+                nn.AdaptiveAvgPool2d(1),
+                ConvModule(self.in_channels, channels, 1, **conv_cfgs),
+            )
+        self.aspp_modules = ASPPModule((1, *rates), self.in_channels, channels, **conv_cfgs)
+        self.bottleneck = ConvModule(
+            (1 + len(rates) + bool(image_pool)) * channels,
+            channels,
+            projection_kernel,
+            padding=projection_kernel // 2,
+            **conv_cfgs,
+        )
+        if self.dropout is not None:
+            self.dropout = nn.Dropout(dropout_ratio)
+        self.set_output_stride(output_stride)
+
+    def set_output_stride(self, output_stride: int) -> None:
+        """Scale the rates to another output_stride of the input; weights stay.
+
+        Raises:
+            ValueError: If a rate would be no whole number there.
+        """
+        for branch, rate in zip(self.aspp_modules[1:], aspp_rates(self.rates, output_stride)):
+            set_conv(branch.conv, rate=rate)
+        self.output_stride = output_stride
+
+    def forward(self, inputs: Sequence[Tensor]) -> Tensor:
+        """Classify every position of the map.
+
+        Args:
+            inputs (Sequence[Tensor]): Feature maps; the one at ``in_index``, (N, C, H, W), is used.
+
+        Returns:
+            Tensor: Logits, (N, num_classes, H, W).
+
+        Raises:
+            ValueError: In training with one image a batch, since BN after the image-level pooling
+                then has a single value a channel and no variance.
+        """
+        x = self._transform_inputs(inputs)
+        branches = self.aspp_modules(x)
+        if self.image_pool is not None:
+            self._check_batch(x)
+            # bilinear upsampling of a 1x1 map is a copy of its value
+            branches.insert(0, self.image_pool(x).expand(-1, -1, *x.shape[2:]))
+        return self.cls_seg(self.bottleneck(torch.cat(branches, dim=1)))
+
+    def _check_batch(self, x: Tensor) -> None:
+        norm = self.image_pool[1].norm
+        one_value = x.shape[0] == 1 and isinstance(norm, _BatchNorm) and norm.training
+        if one_value and not isinstance(norm, SyncBatchNorm):
+            raise ValueError(
+                'Training needs a batch of at least 2 images for each GPU, but got 1: BN after the '
+                'image pooling has one value a channel. Raise train_dataloader.batch_size, or '
+                'freeze BN with model.freeze_bn=True.'
+            )
