@@ -1,0 +1,45 @@
+"""The embedded data set, read from disk."""
+
+from __future__ import annotations
+
+import os.path as osp
+
+from mmseg.datasets import BaseSegDataset
+from mmseg.registry import DATASETS
+
+from .shapes_generator import CLASSES, PALETTE
+
+
+@DATASETS.register_module()
+class ShapesDataset(BaseSegDataset):
+    """Drawn scenes in which scale and context decide; see ``shapes_generator`` for the problem.
+
+    Args:
+        data_root: A root made by ``python tools/make_shapes.py``.
+        ann_file: List of image names; the train split by default.
+        data_prefix: Folders of the images and of the label images.
+        **kwargs: As in ``BaseSegDataset``.
+
+    Raises:
+        FileNotFoundError: If the root is not there.
+    """
+
+    METAINFO = dict(classes=CLASSES, palette=[list(colour) for colour in PALETTE])
+
+    def __init__(
+        self,
+        data_root: str = 'data/shapes',
+        ann_file: str = 'ImageSets/Segmentation/train.txt',
+        data_prefix: dict = dict(img_path='JPEGImages', seg_map_path='SegmentationClass'),  # noqa: B006
+        **kwargs,
+    ):
+        super().__init__(data_root=data_root, ann_file=ann_file, data_prefix=data_prefix, **kwargs)
+
+    def load_data_list(self) -> list[dict]:
+        """List the images of the split, once it is known that there are any."""
+        if not osp.isdir(self.data_prefix['img_path']):
+            raise FileNotFoundError(
+                f'ShapesDataset finds no images in {self.data_prefix["img_path"]}; '
+                f'make them with `python tools/make_shapes.py --root {self.data_root}`.'
+            )
+        return super().load_data_list()
