@@ -1,1 +1,5 @@
-"""Registered evaluation."""
+"""Registered visualizers."""
+
+from .legend_visualizer import LegendVisualizer
+
+__all__ = ['LegendVisualizer']
