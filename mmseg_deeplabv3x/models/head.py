@@ -110,7 +110,8 @@ class ImagePoolASPPHead(BaseDecodeHead):
         Raises:
             ValueError: If a rate would be no whole number there.
         """
-        for branch, rate in zip(self.aspp_modules[1:], aspp_rates(self.rates, output_stride)):
+        atrous_branches = list(self.aspp_modules)[1:]
+        for branch, rate in zip(atrous_branches, aspp_rates(self.rates, output_stride)):
             set_conv(branch.conv, rate=rate)
         self.output_stride = output_stride
 
