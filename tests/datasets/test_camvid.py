@@ -1,0 +1,49 @@
+import numpy as np
+import pytest
+from mmseg.registry import DATASETS
+from PIL import Image
+
+from mmseg_deeplabv3x.datasets import CamVidDataset
+
+
+@pytest.fixture
+def root(tmp_path):
+    for split in ('train', 'val'):
+        for folder, array, suffix in (
+            ('images', np.zeros((6, 8, 3), np.uint8), 'jpg'),
+            ('annotations', np.full((6, 8), 10, np.uint8), 'png'),
+        ):
+            (tmp_path / folder / split).mkdir(parents=True)
+            Image.fromarray(array).save(tmp_path / folder / split / f'{split}_1.{suffix}')
+    return tmp_path
+
+
+def test_reads_images_and_labels(root):
+    load = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')]
+    dataset = DATASETS.build(dict(type='CamVidDataset', data_root=str(root), pipeline=load))
+    assert [info['seg_map_path'] for info in dataset] == [
+        str(root / 'annotations/train/train_1.png')
+    ]
+    assert (dataset[0]['gt_seg_map'] == 10).all()
+    val = CamVidDataset(
+        data_root=str(root),
+        data_prefix=dict(img_path='images/val', seg_map_path='annotations/val'),
+    )
+    assert val.get_data_info(0)['img_path'] == str(root / 'images/val/val_1.jpg')
+
+
+def test_eleven_classes_with_a_colour_each():
+    metainfo = CamVidDataset.METAINFO
+    assert len(metainfo['classes']) == len(metainfo['palette']) == 11
+    assert metainfo['classes'].index('pedestrian') == 9
+    assert len({tuple(colour) for colour in metainfo['palette']}) == 11
+
+
+@pytest.mark.parametrize('folder', ['images', 'annotations'])
+def test_missing_root_says_what_is_expected(root, folder):
+    (root / folder).rename(root / 'elsewhere')
+    with pytest.raises(
+        FileNotFoundError,
+        match=rf'no folder .*{folder}/train; download .*images/{{train,val}}/\*.jpg and anno',
+    ):
+        CamVidDataset(data_root=str(root))
