@@ -1,0 +1,67 @@
+"""The paper's random scale."""
+
+from __future__ import annotations
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmcv.transforms.utils import cache_randomness
+from mmseg.datasets.transforms import Resize
+from mmseg.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class RandomNativeScale(BaseTransform):
+    """Multiply the image's own size by a random factor.
+
+    The paper scales "from 0.5 to 2.0" of the native size (section 4.1). mmseg's pipelines first
+    fit every image into one fixed size, which magnifies a 500x375 PASCAL VOC image 1.37 times.
+    Images are resized bilinearly, label images by nearest neighbour; both sides by the same factor,
+    rounded to whole pixels. Required and added keys are those of mmseg's ``Resize``.
+
+    Args:
+        ratio_range: Smallest and largest factor, both reached. Default: the paper's.
+        step: Distance of the factors that are drawn from. The default 0.25 is that of the authors'
+            released TensorFlow code; the paper does not say. None draws from all the range.
+
+    Raises:
+        ValueError: If the range is not ``0 < low <= high``, or the step is not positive or does not
+            divide the range.
+    """
+
+    def __init__(self, ratio_range: tuple[float, float] = (0.5, 2.0), step: float | None = 0.25):
+        if len(ratio_range) != 2 or not 0 < ratio_range[0] <= ratio_range[1] < np.inf:
+            raise ValueError(
+                f'ratio_range must be two factors with 0 < low <= high, got {ratio_range}.'
+            )
+        low, high = ratio_range
+        if step is not None and not step > 0:
+            raise ValueError(f'step must be positive, or None for any factor, got {step}.')
+        if step is not None and not np.isclose((high - low) / step, round((high - low) / step)):
+            raise ValueError(f'step must divide the range from {low} to {high}, got {step}.')
+        self.ratio_range = (low, high)
+        self.step = step
+        self.resize = Resize(scale_factor=1.0)
+
+    @cache_randomness
+    def _random_ratio(self) -> float:
+        low, high = self.ratio_range
+        if self.step is None:
+            return float(np.random.uniform(low, high))
+        return low + self.step * np.random.randint(round((high - low) / self.step) + 1)
+
+    def transform(self, results: dict) -> dict:
+        """Resize the image and its label maps.
+
+        Args:
+            results: With ``img`` (H, W, 3) and, named in ``seg_fields``, label maps (H, W).
+
+        Returns:
+            The same, resized, with ``scale`` (width, height), ``scale_factor`` (of width, of
+            height), ``img_shape`` and ``keep_ratio``.
+        """
+        ratio = self._random_ratio()
+        self.resize.scale_factor = (ratio, ratio)
+        return self.resize(results)
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(ratio_range={self.ratio_range}, step={self.step})'
