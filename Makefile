@@ -1,0 +1,28 @@
+# make demo   train a small DeepLabv3 on generated data, evaluate it and draw its predictions
+# make test   the tests that are not marked slow
+# make lint   ruff
+#
+# Each first makes .venv with the versions of constraints.txt, and again only when those change.
+# PYTHON chooses the interpreter: make demo PYTHON=python3.12
+
+PYTHON ?= $(shell python3.11 -c 'import sys; print(sys.executable)' 2>/dev/null || command -v python3)
+RUN := .venv/bin/python
+STAMP := .venv/installed
+
+.PHONY: demo test lint
+
+demo: $(STAMP)
+	$(RUN) tools/demo.py
+
+# Two processes of one thread each are faster than one process of two threads.
+test: $(STAMP)
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile
+
+lint: $(STAMP)
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+
+$(STAMP): setup.cfg pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(RUN) -m pip install -c constraints.txt -e '.[lite,dev]'
+	touch $@
