@@ -1,0 +1,178 @@
+"""AtrousResNet: exact at every output_stride, and mmseg's ResNet where the two coincide."""
+
+import pytest
+import torch
+
+SIZES = [(225, 225), (224, 160)]
+PAIRS = [(8, 16), (8, 32), (16, 32)]
+
+
+@pytest.fixture
+def backbone(build):
+    def backbone(depth=50, **cfg):
+        return build(type='AtrousResNet', depth=depth, **{'base_channels': 8, **cfg})
+
+    return backbone
+
+
+@pytest.mark.parametrize('size', SIZES)
+@pytest.mark.parametrize('fine,coarse', PAIRS)
+@pytest.mark.parametrize(
+    'cfg',
+    [
+        dict(depth=50, multi_grid=(1, 2, 4)),
+        dict(depth=50, deep_stem=True),
+        dict(depth=18, multi_grid=(2, 3)),
+        dict(depth=34),
+    ],
+)
+def test_finer_features_subsampled_are_the_coarser_ones(
+    backbone, relative_error, cfg, fine, coarse, size
+):
+    net = backbone(**cfg)
+    image = torch.randn(2, 3, *size)
+    maps = {}
+    for output_stride in (fine, coarse):
+        net.set_output_stride(output_stride)
+        with torch.no_grad():
+            maps[output_stride] = net(image)
+    for finer, coarser in zip(maps[fine], maps[coarse]):
+        step = round(finer.shape[-1] / coarser.shape[-1])
+        assert relative_error(finer[..., ::step, ::step], coarser) < 1e-4
+
+
+@pytest.mark.parametrize('depth', [101, 152])
+def test_deep_networks_are_exact_too(backbone, relative_error, depth):
+    net = backbone(depth, multi_grid=(1, 2, 1), output_stride=8)
+    image = torch.randn(1, 3, 129, 97)
+    with torch.no_grad():
+        fine = net(image)[-1]
+        net.set_output_stride(32)
+        assert relative_error(fine[..., ::4, ::4], net(image)[-1]) < 1e-4
+
+
+def test_the_papers_literal_rates_are_not_exact_for_pytorch_weights(backbone, relative_error):
+    image = torch.randn(1, 3, 225, 225)
+    with torch.no_grad():
+        coarse = backbone(output_stride=32)(image)[-1]
+        literal = backbone(output_stride=16, contract_dilation=False)(image)[-1]
+    assert relative_error(literal[..., ::2, ::2], coarse) > 0.1
+
+
+def dilations(net, block):
+    return [unit.conv2.dilation[0] for unit in getattr(net, f'layer{block}')]
+
+
+def test_multi_grid_multiplies_the_rate(backbone):
+    literal = backbone(output_stride=16, multi_grid=(1, 2, 4), contract_dilation=False)
+    assert dilations(literal, 4) == [2, 4, 8]
+    assert dilations(backbone(output_stride=8, multi_grid=(1, 2, 4)), 4) == [2, 8, 16]
+
+
+@pytest.mark.parametrize('stock', ['ResNet', 'ResNetV1c'])
+@pytest.mark.parametrize(
+    'output_stride,strides,rates',
+    [
+        (8, (1, 2, 1, 1), (1, 1, 2, 4)),
+        (16, (1, 2, 2, 1), (1, 1, 1, 2)),
+        (32, (1, 2, 2, 2), (1, 1, 1, 1)),
+    ],
+)
+def test_equals_mmsegs_resnet(build, backbone, stock, output_stride, strides, rates):
+    theirs = build(
+        type=stock,
+        depth=50,
+        stem_channels=8,
+        base_channels=8,
+        strides=strides,
+        dilations=rates,
+        contract_dilation=True,
+    )
+    ours = backbone(output_stride=output_stride, deep_stem=stock == 'ResNetV1c', seed=1)
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    ours.load_state_dict(theirs.state_dict())
+    image = torch.randn(1, 3, 97, 128)
+    with torch.no_grad():
+        for our_map, their_map in zip(ours(image), theirs(image)):
+            torch.testing.assert_close(our_map, their_map)
+
+
+def test_equals_mmsegs_resnet18_without_atrous_convolution(build, backbone):
+    theirs = build(type='ResNet', depth=18, stem_channels=8, base_channels=8)
+    ours = backbone(18, output_stride=32, seed=1)
+    ours.load_state_dict(theirs.state_dict())
+    image = torch.randn(1, 3, 97, 128)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(image)[-1], theirs(image)[-1])
+
+
+def test_state_dict_keys_are_torchvisions(backbone):
+    def norm(name):
+        return {f'{name}.{k}' for k in ('weight', 'bias', 'running_mean', 'running_var')} | {
+            f'{name}.num_batches_tracked'
+        }
+
+    expected = {'conv1.weight'} | norm('bn1')
+    for block, units in enumerate((3, 4, 23, 3), start=1):
+        for unit in range(units):
+            name = f'layer{block}.{unit}'
+            for conv in (1, 2, 3):
+                expected |= {f'{name}.conv{conv}.weight'} | norm(f'{name}.bn{conv}')
+        expected |= {f'layer{block}.0.downsample.0.weight'} | norm(f'layer{block}.0.downsample.1')
+    assert set(backbone(101).state_dict()) == expected
+
+
+def test_the_dial_keeps_the_weights(backbone):
+    net = backbone(output_stride=32)
+    before = {key: value.clone() for key, value in net.state_dict().items()}
+    net.set_output_stride(8)
+    assert net.output_stride == 8
+    for key, value in net.state_dict().items():
+        assert torch.equal(value, before[key])
+    image = torch.randn(1, 3, 97, 97)
+    fresh = backbone(output_stride=8, seed=1)
+    fresh.load_state_dict(before)
+    with torch.no_grad():
+        assert torch.equal(net(image)[-1], fresh(image)[-1])
+
+
+@pytest.mark.parametrize('output_stride', [8, 16, 32])
+def test_out_indices_and_sizes(backbone, output_stride):
+    net = backbone(out_indices=(1, 3), output_stride=output_stride)
+    with torch.no_grad():
+        maps = net(torch.randn(1, 3, 97, 65))
+    assert len(maps) == 2
+    assert maps[1].shape[2:] == (96 // output_stride + 1, 64 // output_stride + 1)
+
+
+def test_activation_checkpointing_gives_the_same_gradients(backbone):
+    image = torch.randn(2, 3, 65, 65)
+    gradients = []
+    for with_cp in (False, True):
+        net = backbone(with_cp=with_cp)
+        net(image)[-1].sum().backward()
+        gradients.append(net.layer1[0].conv1.weight.grad)
+    torch.testing.assert_close(gradients[1], gradients[0])
+
+
+def test_frozen_stages_are_not_trained(backbone):
+    net = backbone(frozen_stages=2)
+    net.train()
+    frozen = {name.split('.')[0] for name, p in net.named_parameters() if not p.requires_grad}
+    assert frozen == {'conv1', 'bn1', 'layer1', 'layer2'}
+    assert not net.layer2[0].bn1.training and net.layer3[0].bn1.training
+
+
+@pytest.mark.parametrize(
+    'cfg,message',
+    [
+        (dict(output_stride=4), 'at least 8, but got 4'),
+        (dict(output_stride=12), 'power of two of at least 8, but got 12'),
+        (dict(output_stride=64), 'a network of 4 blocks has an output_stride of 32 at the most'),
+        (dict(multi_grid=(1, 2, 4, 8)), '4 unit rates, but block4 has 3 units'),
+        (dict(depth=18, multi_grid=(1, 2, 4)), '3 unit rates, but block4 has 2 units'),
+    ],
+)
+def test_errors(backbone, cfg, message):
+    with pytest.raises(ValueError, match=message):
+        backbone(**cfg)

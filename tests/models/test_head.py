@@ -1,0 +1,134 @@
+"""ImagePoolASPPHead: the paper's head, and mmseg's ASPPHead when given its shape."""
+
+import pytest
+import torch
+
+from mmseg_deeplabv3x.atrous import aspp_rates
+
+
+@pytest.fixture
+def head(build):
+    def head(**cfg):
+        return build(
+            type='ImagePoolASPPHead',
+            **{'in_channels': 32, 'num_classes': 5, 'channels': 16, **cfg},
+        )
+
+    return head
+
+
+def test_the_papers_head_has_15_5_million_parameters(build):
+    head = build(type='ImagePoolASPPHead', in_channels=2048, num_classes=21)
+    atrous = 3 * 9 * 2048 * 256
+    pointwise = 2 * 2048 * 256 + 5 * 256 * 256
+    norms = 6 * 2 * 256
+    classifier = 256 * 21 + 21
+    assert sum(p.numel() for p in head.parameters()) == atrous + pointwise + norms + classifier
+
+
+@pytest.mark.parametrize('output_stride', [8, 16])
+@pytest.mark.parametrize('channels,kernel', [(16, 3)])
+def test_equals_mmsegs_aspp_head_given_its_shape(build, head, output_stride, channels, kernel):
+    theirs = build(
+        type='ASPPHead',
+        in_channels=32,
+        channels=channels,
+        num_classes=5,
+        dilations=(1, *aspp_rates((6, 12, 18), output_stride)),
+        norm_cfg=dict(type='BN'),
+    )
+    ours = head(
+        channels=channels,
+        projection_kernel=kernel,
+        output_stride=output_stride,
+        align_corners=False,
+        seed=1,
+    )
+    assert list(ours.state_dict()) != [] and set(ours.state_dict()) == set(theirs.state_dict())
+    ours.load_state_dict(theirs.state_dict())
+    x = torch.randn(2, 32, 33, 29)
+    with torch.no_grad():
+        assert (ours([x]) - theirs([x])).abs().max() < 1e-5
+
+
+def test_published_shape_matches_mmsegs_checkpoint(build):
+    shape = dict(in_channels=2048, num_classes=21, channels=512)
+    theirs = build(
+        type='ASPPHead', dilations=(1, 12, 24, 36), norm_cfg=dict(type='BN'), **shape
+    ).state_dict()
+    ours = build(type='ImagePoolASPPHead', projection_kernel=3, **shape).state_dict()
+    assert {k: v.shape for k, v in ours.items()} == {k: v.shape for k, v in theirs.items()}
+
+
+@pytest.mark.parametrize('rates', [(), (6,), (6, 12, 18), (6, 12, 18, 24)])
+@pytest.mark.parametrize('image_pool', [True, False])
+def test_any_number_of_rates(head, rates, image_pool):
+    net = head(rates=rates, image_pool=image_pool)
+    branches = 1 + len(rates) + image_pool
+    assert net.bottleneck.conv.in_channels == 16 * branches
+    assert any('image_pool' in key for key in net.state_dict()) == image_pool
+    with torch.no_grad():
+        assert net([torch.randn(1, 32, 9, 7)]).shape == (1, 5, 9, 7)
+
+
+def test_rates_follow_the_output_stride(head):
+    net = head()
+    found = {}
+    for output_stride in (8, 16, 32):
+        net.set_output_stride(output_stride)
+        found[output_stride] = [m.conv.dilation[0] for m in list(net.aspp_modules)[1:]]
+        with torch.no_grad():
+            assert net([torch.randn(1, 32, 13, 13)]).shape == (1, 5, 13, 13)
+    assert found == {8: [12, 24, 36], 16: [6, 12, 18], 32: [3, 6, 9]}
+
+
+def test_finer_input_gives_the_same_logits_where_the_coarser_has_them(head, relative_error):
+    """Without image pooling, whose mean is over other positions."""
+    net = head(image_pool=False, output_stride=8)
+    fine = torch.randn(1, 32, 65, 65)
+    with torch.no_grad():
+        logits = net([fine])
+        net.set_output_stride(16)
+        assert relative_error(logits[..., ::2, ::2], net([fine[..., ::2, ::2]])) < 1e-4
+
+
+def test_image_pooling_sees_the_whole_image(head):
+    x = torch.randn(1, 32, 9, 9)
+    far = x.clone()
+    far[..., 0, 0] += 100.0
+    with torch.no_grad():
+        local = head(rates=(), image_pool=False)
+        assert torch.equal(local([x])[..., 8, 8], local([far])[..., 8, 8])
+        pooled = head(rates=())
+        assert not torch.allclose(pooled([x])[..., 8, 8], pooled([far])[..., 8, 8])
+
+
+def test_dropout_drops_single_values(head):
+    net = head(dropout_ratio=0.5)
+    net.dropout.train()
+    torch.manual_seed(0)
+    dropped = net.dropout(torch.ones(1, 16, 8, 8)) == 0
+    assert not dropped.flatten(2).all(2).any()
+    assert 0.3 < dropped.float().mean() < 0.7
+
+
+def test_training_on_one_image_is_refused_unless_bn_is_frozen(head):
+    net = head().train()
+    x = torch.randn(1, 32, 9, 9)
+    with pytest.raises(ValueError, match='at least 2 images for each GPU, but got 1.*freeze_bn'):
+        net([x])
+    net.image_pool.eval()
+    assert net([x]).shape == (1, 5, 9, 9)
+    assert head(image_pool=False).train()([x]).shape == (1, 5, 9, 9)
+
+
+@pytest.mark.parametrize(
+    'cfg,message',
+    [
+        (dict(rates=(1, 6, 12, 18)), r'at least 2 .*, but got \(1, 6, 12, 18\)'),
+        (dict(output_stride=64), 'rate 6 .* no whole number'),
+    ],
+)
+def test_errors(head, cfg, message):
+    with pytest.raises(ValueError, match=message):
+        head(**cfg)
