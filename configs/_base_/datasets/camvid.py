@@ -1,0 +1,30 @@
+"""CamVid, 11 classes, 480x360: 367 images to train on and 101 to evaluate on."""
+
+_base_ = './native_scale.py'
+
+data_root = 'data/camvid'
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadAnnotations'),
+    dict(type='RandomNativeScale', ratio_range=(0.5, 2.0), step=0.25),
+    dict(type='RandomCrop', crop_size=(321, 321)),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='PackSegInputs'),
+]
+val_dataset = dict(
+    type='CamVidDataset',
+    data_root=data_root,
+    data_prefix=dict(img_path='images/val', seg_map_path='annotations/val'),
+)
+train_dataloader = dict(
+    batch_size=8,
+    num_workers=2,
+    dataset=dict(
+        type='CamVidDataset',
+        data_root=data_root,
+        data_prefix=dict(img_path='images/train', seg_map_path='annotations/train'),
+        pipeline=train_pipeline,
+    ),
+)
+val_dataloader = dict(num_workers=2, dataset=val_dataset)
+test_dataloader = dict(num_workers=2, dataset=val_dataset)

@@ -1,0 +1,46 @@
+"""Cityscapes: crop 769, whole images in evaluation (paper, appendix C)."""
+
+_base_ = './native_scale.py'
+
+data_root = 'data/cityscapes'
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadAnnotations'),
+    dict(type='RandomNativeScale', ratio_range=(0.5, 2.0), step=0.25),
+    dict(type='RandomCrop', crop_size=(769, 769)),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='PackSegInputs'),
+]
+tta_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(
+        type='TestTimeAug',
+        transforms=[
+            [
+                dict(type='Resize', scale_factor=scale, keep_ratio=True)
+                for scale in (0.75, 1.0, 1.25)
+            ],
+            [
+                dict(type='RandomFlip', prob=0.0, direction='horizontal'),
+                dict(type='RandomFlip', prob=1.0, direction='horizontal'),
+            ],
+            [dict(type='LoadAnnotations')],
+            [dict(type='PackSegInputs')],
+        ],
+    ),
+]
+val_dataset = dict(
+    type='CityscapesDataset',
+    data_root=data_root,
+    data_prefix=dict(img_path='leftImg8bit/val', seg_map_path='gtFine/val'),
+)
+train_dataloader = dict(
+    dataset=dict(
+        type='CityscapesDataset',
+        data_root=data_root,
+        data_prefix=dict(img_path='leftImg8bit/train', seg_map_path='gtFine/train'),
+        pipeline=train_pipeline,
+    )
+)
+val_dataloader = dict(dataset=val_dataset)
+test_dataloader = dict(dataset=val_dataset)
