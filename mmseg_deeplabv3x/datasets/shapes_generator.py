@@ -17,14 +17,14 @@ import json
 import os
 import shutil
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
-from mmengine import ProgressBar
 from PIL import Image
+
+from .parallel import map_files
 
 CLASSES = ('background', 'dot', 'disc', 'box', 'ring', 'buoy', 'flag', 'bar', 'star')
 PALETTE = (
@@ -153,13 +153,7 @@ def _write(root: Path, arguments: dict, workers: int | None) -> None:
         tasks += [(name, SPLITS.index(split), i) for i, name in enumerate(names)]
 
     write_one = partial(_write_one, root, tuple(arguments['size']), arguments['seed'])
-    bar = ProgressBar(len(tasks))
-    # Threads, not processes: OpenCV and Pillow work outside the interpreter lock, and nothing needs
-    # to be imported again or forked beside a running torch.
-    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
-        for _ in pool.map(write_one, tasks):
-            bar.update()
-    bar.file.write('\n')
+    map_files(write_one, tasks, workers)
     (root / _RECORD).write_text(json.dumps(arguments))
 
 

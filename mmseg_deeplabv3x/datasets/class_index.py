@@ -1,0 +1,155 @@
+"""How many pixels of each class every label image of a data set holds."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import mmcv
+import numpy as np
+from mmengine.logging import print_log
+
+from .parallel import map_files
+
+_IDS = 256  # labels are uint8
+
+
+def count_labels(masks: Sequence[str], cache_file: str | os.PathLike) -> np.ndarray:
+    """Count the pixels of each raw label id in each label image.
+
+    Counts are kept in ``cache_file``, and taken from there for every label image whose size and
+    time of modification are still the same. Files are named relative to the cache file, which so
+    may move together with the data. Label images that are not asked for stay in the cache.
+
+    Args:
+        masks: Paths of palette or gray label images.
+        cache_file: An ``.npz`` file, made where it is missing and written aside and renamed.
+
+    Returns:
+        int32 (number of masks, 256).
+
+    Raises:
+        FileNotFoundError: If label images are missing.
+        ValueError: If a label image is RGB or cannot be decoded.
+    """
+    cache_file = Path(cache_file).absolute()
+    cache = _read(cache_file)
+    names = [os.path.relpath(mask, cache_file.parent) for mask in masks]
+    states = _states(masks)
+    stale = [i for i, name in enumerate(names) if name not in cache or cache[name][0] != states[i]]
+    if stale:
+        print_log(f'Counting the classes of {len(stale)} label images ...', 'current')
+        counts = map_files(_count, [masks[i] for i in stale])
+        cache.update((names[i], (states[i], count)) for i, count in zip(stale, counts))
+        try:
+            _write(cache_file, cache)
+        except OSError as error:  # the cache only saves time
+            print_log(f'The class index is not kept: {error}', 'current', logging.WARNING)
+    return np.stack([cache[name][1] for name in names])
+
+
+def default_cache_file(data_root: str | os.PathLike) -> Path:
+    """Where a data set's counts are kept: in its root, or, if that is read-only, with the user.
+
+    Args:
+        data_root: The root of the data set.
+
+    Returns:
+        The path of an ``.npz`` file, which need not exist.
+    """
+    data_root = Path(data_root).absolute()
+    if os.access(data_root, os.W_OK):
+        return data_root / 'class_index.npz'
+    user = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache')
+    key = hashlib.sha256(str(data_root).encode()).hexdigest()[:16]
+    return user / 'mmseg_deeplabv3x' / f'class_index_{key}.npz'
+
+
+def id_table(reduce_zero_label: bool, label_map: dict | None) -> np.ndarray:
+    """What mmseg's ``LoadAnnotations`` makes of each raw label id.
+
+    Args:
+        reduce_zero_label: Whether id 0 becomes 255 and each other id one less.
+        label_map: New id of each id, applied afterwards; None for none.
+
+    Returns:
+        uint8 (256,): the id that a raw id turns into.
+    """
+    table = np.arange(_IDS)
+    if reduce_zero_label:
+        table = np.where((table == 0) | (table == 255), 255, table - 1)
+    mapped = table.copy()
+    for old, new in (label_map or {}).items():
+        mapped[table == old] = new
+    return mapped.astype(np.uint8)
+
+
+def _states(masks: Sequence[str]) -> list[tuple[int, int]]:
+    """Size and time of modification of each file."""
+    states, missing = [], []
+    for mask in masks:
+        try:
+            state = os.stat(mask)
+            states.append((state.st_size, state.st_mtime_ns))
+        except FileNotFoundError:
+            missing.append(mask)
+    if missing:
+        raise FileNotFoundError(
+            f'{len(missing)} of {len(masks)} label images are missing, for example '
+            f'{", ".join(missing[:3])}.'
+        )
+    return states
+
+
+def _count(mask: str) -> np.ndarray:
+    try:
+        labels = mmcv.imread(mask, 'unchanged', backend='pillow').squeeze()
+    except OSError as error:
+        raise ValueError(f'The label image {mask} cannot be decoded: {error}.') from error
+    if labels.ndim != 2:
+        raise ValueError(
+            f'The label image {mask} has {labels.shape[-1]} channels; expected a palette or gray '
+            'image of class ids.'
+        )
+    return np.bincount(labels.astype(np.uint8).ravel(), minlength=_IDS).astype(np.int32)
+
+
+def _read(cache_file: Path) -> dict[str, tuple[tuple[int, int], np.ndarray]]:
+    """Cached state and counts by name; empty if there is no cache file of this kind."""
+    try:
+        with np.load(cache_file) as stored:
+            names, states, counts = stored['names'], stored['states'], stored['counts']
+    except FileNotFoundError:
+        return {}
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
+        print_log(f'{cache_file} is no class index and is made anew.', 'current', logging.WARNING)
+        return {}
+    return {
+        str(name): ((int(size), int(time)), count)
+        for name, (size, time), count in zip(names, states, counts)
+    }
+
+
+def _write(cache_file: Path, cache: dict) -> None:
+    cache_file.parent.mkdir(parents=True, exist_ok=True)
+    handle, aside = tempfile.mkstemp(
+        prefix=f'.{cache_file.name}.', suffix='.npz', dir=cache_file.parent
+    )
+    try:
+        with os.fdopen(handle, 'wb') as file:
+            np.savez_compressed(
+                file,
+                names=np.array(list(cache)),
+                states=np.array([state for state, _ in cache.values()], np.int64),
+                counts=np.array([count for _, count in cache.values()], np.int32),
+            )
+        os.chmod(aside, 0o644)  # mkstemp's 0600 would shut out other users of a shared data root
+        os.replace(aside, cache_file)
+    finally:
+        if os.path.exists(aside):
+            os.remove(aside)

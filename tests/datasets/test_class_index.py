@@ -1,0 +1,137 @@
+import os
+from unittest import mock
+
+import numpy as np
+import pytest
+from mmseg.datasets.transforms import LoadAnnotations
+from PIL import Image
+
+from mmseg_deeplabv3x.datasets import class_index
+from mmseg_deeplabv3x.datasets.class_index import count_labels, default_cache_file, id_table
+
+
+def save(path, labels, mode='P'):
+    image = Image.fromarray(labels).convert('L')
+    if mode == 'P':
+        image = Image.fromarray(labels, mode='P')
+        image.putpalette(list(range(256)) * 3)
+    image.save(path)
+    return str(path)
+
+
+@pytest.fixture
+def masks(tmp_path):
+    rng = np.random.default_rng(0)
+    return [
+        save(tmp_path / f'{i}.png', rng.choice(np.uint8([0, 1, 9, 254, 255]), (8, 8 + i)), mode)
+        for i, mode in enumerate('PLPL')
+    ]
+
+
+@pytest.fixture
+def counted():
+    """The label images that are really read."""
+    with mock.patch.object(class_index, '_count', wraps=class_index._count) as spy:
+        yield lambda: [os.path.basename(call.args[0]) for call in spy.call_args_list]
+
+
+def test_counts_are_those_of_the_pixels(masks, tmp_path):
+    counts = count_labels(masks, tmp_path / 'index.npz')
+    expected = [np.bincount(np.asarray(Image.open(mask)).ravel(), minlength=256) for mask in masks]
+    assert np.array_equal(counts, expected)
+
+
+def test_cache_is_used_until_a_mask_changes(masks, tmp_path, counted):
+    first = count_labels(masks, tmp_path / 'index.npz')
+    again = count_labels(masks, tmp_path / 'index.npz')
+    assert np.array_equal(first, again)
+    assert sorted(counted()) == ['0.png', '1.png', '2.png', '3.png']
+    state = os.stat(masks[1])
+
+    save(masks[1], np.full((8, 9), 9, np.uint8), 'L')  # another content ...
+    os.utime(masks[1], ns=(state.st_atime_ns, state.st_mtime_ns + 1))  # ... a nanosecond later
+    changed = count_labels(masks, tmp_path / 'index.npz')
+    assert counted()[4:] == ['1.png']
+    assert changed[1, 9] == 72
+    assert np.array_equal(np.delete(changed, 1, 0), np.delete(first, 1, 0))
+
+
+def test_size_alone_invalidates(masks, tmp_path, counted):
+    count_labels(masks, tmp_path / 'index.npz')
+    state = os.stat(masks[2])
+    save(masks[2], np.zeros((30, 30), np.uint8))
+    os.utime(masks[2], ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert count_labels(masks, tmp_path / 'index.npz')[2, 0] == 900
+    assert counted()[4:] == ['2.png']
+
+
+def test_splits_share_one_cache_file(masks, tmp_path, counted):
+    count_labels(masks[:2], tmp_path / 'index.npz')
+    count_labels(masks[2:], tmp_path / 'index.npz')
+    count_labels(masks, tmp_path / 'index.npz')
+    assert len(counted()) == 4
+
+
+def test_cache_moves_with_the_data(masks, tmp_path, counted):
+    moved = tmp_path.parent / f'{tmp_path.name}_moved'
+    before = count_labels(masks, tmp_path / 'index.npz')
+    tmp_path.rename(moved)
+    after = count_labels([str(moved / f'{i}.png') for i in range(4)], moved / 'index.npz')
+    assert np.array_equal(before, after)
+    assert len(counted()) == 4
+
+
+def test_broken_cache_is_made_anew(masks, tmp_path):
+    expected = count_labels(masks, tmp_path / 'index.npz')
+    whole = (tmp_path / 'index.npz').read_bytes()
+    for broken in (b'', b'nonsense', whole[: len(whole) // 2]):
+        (tmp_path / 'index.npz').write_bytes(broken)
+        assert np.array_equal(count_labels(masks, tmp_path / 'index.npz'), expected)
+        assert (tmp_path / 'index.npz').read_bytes() == whole
+
+
+def test_failed_write_keeps_the_old_cache_and_the_counts(masks, tmp_path):
+    count_labels(masks[:1], tmp_path / 'index.npz')
+    before = (tmp_path / 'index.npz').read_bytes()
+    with mock.patch.object(np, 'savez_compressed', side_effect=OSError('disk full')):
+        assert count_labels(masks, tmp_path / 'index.npz').shape == (4, 256)
+    assert (tmp_path / 'index.npz').read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        '0.png', '1.png', '2.png', '3.png', 'index.npz',
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize('reduce_zero_label', [False, True])
+@pytest.mark.parametrize('label_map', [None, {0: 1, 1: 255, 8: 0, 9: 3}])
+def test_id_table_is_what_mmseg_does(tmp_path, reduce_zero_label, label_map):
+    path = save(tmp_path / 'all.png', np.arange(256, dtype=np.uint8)[None], 'L')
+    results = LoadAnnotations()(
+        dict(
+            seg_map_path=path,
+            seg_fields=[],
+            reduce_zero_label=reduce_zero_label,
+            label_map=label_map,
+        )
+    )
+    assert np.array_equal(id_table(reduce_zero_label, label_map), results['gt_seg_map'].ravel())
+
+
+def test_cache_lies_in_the_data_root_or_with_the_user(tmp_path, monkeypatch):
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+    assert default_cache_file(tmp_path) == tmp_path / 'class_index.npz'
+    monkeypatch.setattr(os, 'access', lambda path, mode: False)
+    elsewhere = default_cache_file(tmp_path)
+    assert elsewhere.parent == tmp_path / 'cache/mmseg_deeplabv3x'
+    assert elsewhere != default_cache_file(tmp_path / 'other')
+
+
+def test_errors_name_the_file(masks, tmp_path):
+    cache = tmp_path / 'index.npz'
+    Image.new('RGB', (4, 4)).save(tmp_path / 'rgb.png')
+    (tmp_path / 'cut.png').write_bytes((tmp_path / '0.png').read_bytes()[:60])
+    with pytest.raises(ValueError, match=r'rgb.png has 3 channels; expected a palette or gray'):
+        count_labels([*masks, str(tmp_path / 'rgb.png')], cache)
+    with pytest.raises(ValueError, match=r'cut.png cannot be decoded'):
+        count_labels([*masks, str(tmp_path / 'cut.png')], cache)
+    with pytest.raises(FileNotFoundError, match=r'1 of 5 label images are missing.*no.png'):
+        count_labels([*masks, str(tmp_path / 'no.png')], cache)
