@@ -1,33 +1,212 @@
-"""Keeps the OpenMMLab stack alive on today's PyTorch."""
+"""Keeps the OpenMMLab stack alive on today's PyTorch.
 
+Every patch is one function: guarded, so that it does nothing where nothing is broken, and safe to
+call twice. All are applied when this module is imported, which must be before ``mmseg.models`` is.
+"""
+
+import functools
 import importlib
+import importlib.util
+import logging
+import os.path as osp
+import re
+import warnings
 
-from mmcv.utils import ext_loader
+
+def check_mmcv() -> None:
+    """Say in one sentence which mmcv is needed, where none or one that mmseg refuses is installed.
+
+    mmseg 1.2.2 fails with ``No module named 'mmcv'`` or with an assertion that asks for
+    ``mmcv>=2.0.0rc4``: https://github.com/open-mmlab/mmsegmentation/issues/3729.
+
+    Raises:
+        ImportError: If mmcv is missing or too new.
+    """
+    if importlib.util.find_spec('mmcv') is None:
+        raise ImportError(
+            "mmcv is not installed: `pip install -e '.[lite]'` installs mmcv-lite, which is all "
+            'that mmseg_deeplabv3x needs.'
+        )
+    version = importlib.import_module('mmcv').__version__
+    if tuple(int(number) for number in version.split('.')[:2]) >= (2, 2):
+        raise ImportError(
+            f'mmcv {version} is installed, but mmsegmentation takes only mmcv below 2.2: '
+            "`pip install 'mmcv-lite>=2.1,<2.2'`, or a full mmcv 2.1."
+        )
 
 
-class _MissingExt:
-    """Stands where mmcv's compiled ops would be; each op raises when called."""
+class MissingOps:
+    """Stands for mmcv's compiled ops where there are none; each raises when it is called."""
 
     def __getattr__(self, name):
         def op(*args, **kwargs):
-            raise ImportError(f'{name} needs the compiled ops of full mmcv, and mmcv-lite has none.')
+            raise ImportError(
+                f'{name} is a compiled op, and mmcv-lite has none: install a full mmcv 2.1 to use '
+                'it (mmseg_deeplabv3x itself never does).'
+            )
 
         return op
 
 
-def _provide_missing_ext() -> None:
-    original = ext_loader.load_ext
+def provide_missing_ops() -> None:
+    """Let ``mmseg.models`` be imported on mmcv-lite, which has no ``mmcv._ext``.
 
-    def load_ext(name, funcs):
+    mmseg imports mmcv.ops, and mmcv.ops loads its compiled part at once:
+    https://github.com/open-mmlab/mmdetection/issues/3271. A full mmcv is left as it is.
+    """
+    if importlib.util.find_spec('mmcv._ext') is not None:
+        return
+    from mmcv.utils import ext_loader
+
+    # not a fake module in sys.modules: whoever asks whether mmcv._ext is there must hear no
+    ext_loader.load_ext = lambda name, funcs: MissingOps()
+
+
+def _get_history_statistic(owner, name):
+    """Stand-in for ``getattr`` in a checkpoint: HistoryBuffer's own statistics, nothing else."""
+    import pickle
+
+    from mmengine.logging import HistoryBuffer
+
+    if owner is HistoryBuffer and name in ('min', 'max', 'current', 'mean'):
+        return getattr(owner, name)
+    raise pickle.UnpicklingError(
+        f'This checkpoint asks for attribute {name!r} of {owner!r}, which no training log needs: '
+        'do not load it unless you trust where it comes from.'
+    )
+
+
+def allow_mmengine_checkpoints() -> None:
+    """Let ``torch.load`` read what mmengine writes into a checkpoint, and nothing more.
+
+    From torch 2.6 on, ``torch.load`` refuses all but tensors and plain containers
+    (https://github.com/open-mmlab/mmengine/issues/1655). The training log in every mmengine
+    checkpoint is made of HistoryBuffers: numpy arrays, and methods that pickle writes as
+    ``getattr(HistoryBuffer, 'mean')``. The plain ``getattr`` would open everything to a hostile
+    file; the one allowed here gives these methods only.
+    """
+    import torch
+
+    if tuple(int(number) for number in torch.__version__.split('.')[:2]) < (2, 6):
+        return
+    import numpy as np
+    from mmengine.logging import HistoryBuffer
+
+    allowed = [HistoryBuffer, np.ndarray, np.dtype, (_get_history_statistic, 'builtins.getattr')]
+    allowed += [type(np.dtype(code)) for code in '?bhilqBHILQefd']
+    for rebuild in (np.zeros(1).__reduce__()[0], np.float64(0).__reduce__()[0]):
+        # numpy 1's and numpy 2's name: a checkpoint may come from either
+        for module in ('numpy.core.multiarray', 'numpy._core.multiarray'):
+            allowed.append((rebuild, f'{module}.{rebuild.__name__}'))
+    torch.serialization.add_safe_globals(allowed)
+
+
+def _weights_url(name: str):
+    """Where the framework gets weights from; None for a name that it does not know."""
+    import mmengine
+    from mmengine.runner import checkpoint
+
+    scheme, _, key = name.partition('://')
+    if scheme in ('torchvision', 'modelzoo'):
+        table = mmengine.load(osp.join(mmengine.__path__[0], 'hub/torchvision_0.12.json'))
+    elif scheme in ('open-mmlab', 'openmmlab'):
+        table = checkpoint.get_external_models()
+        key = checkpoint.get_deprecated_model_names().get(key, key)
+    elif scheme == 'mmcls':
+        table = checkpoint.get_mmcls_models()
+    else:
+        return name
+    return table.get(key)
+
+
+def _explained(load):
+    """Wrap a loader of remote weights: one sentence when they cannot be had."""
+
+    @functools.wraps(load)  # the log names the backend after the function
+    def loader(filename, map_location=None):
+        import torch
+
         try:
-            return original(name, funcs)
-        except ModuleNotFoundError:
-            return _MissingExt()
+            return load(filename, map_location=map_location)
+        except (OSError, KeyError, ImportError) as error:
+            url = _weights_url(filename)
+            if url is None:
+                message = f'{filename} is no name of weights that the framework knows: give a URL'
+            else:
+                cached = osp.join(torch.hub.get_dir(), 'checkpoints', osp.basename(url))
+                message = f'{filename} cannot be had ({error}): download {url} to {cached}'
+            raise FileNotFoundError(
+                f'{message}, or name a local file in its place in the config (`checkpoint` of an '
+                'init_cfg, or load_from).'
+            ) from error
 
-    try:
-        importlib.import_module('mmcv._ext')
-    except ModuleNotFoundError:
-        ext_loader.load_ext = load_ext
+    return loader
 
 
-_provide_missing_ext()
+def explain_missing_weights() -> None:
+    """Say which file is missing when pretrained weights cannot be downloaded.
+
+    Without a network the framework says ``<urlopen error ...>`` and names no file; without
+    torchvision, ``torchvision://`` says ``No module named 'torchvision'``. The loaders are
+    replaced through mmengine's ``CheckpointLoader.register_scheme``.
+    """
+    from mmengine.runner import checkpoint
+
+    schemes = {
+        ('http://', 'https://'): checkpoint.load_from_http,
+        ('modelzoo://', 'torchvision://'): checkpoint.load_from_torchvision,
+        ('open-mmlab://', 'openmmlab://'): checkpoint.load_from_openmmlab,
+        'mmcls://': checkpoint.load_from_mmcls,
+    }
+    for prefixes, load in schemes.items():
+        checkpoint.CheckpointLoader.register_scheme(prefixes, _explained(load), force=True)
+
+
+# Warnings of the framework about its own insides: (start of the text, module that warns).
+_OWN_WARNINGS = [
+    ('``build_loss`` would be deprecated soon', 'mmseg.models.builder'),
+    ('The draw is False, it means that the hook for visualization', 'mmseg.engine.hooks'),
+    ('The shape of value will convert from', 'mmengine.structures.pixel_data'),
+    ('`torch.cuda.amp.GradScaler', 'mmengine.optim.optimizer.amp_optimizer_wrapper'),
+]
+# The same, written to the log at level WARNING, and the level that they deserve.
+_OWN_LOG_LINES = [
+    ('The prefix is not set in metric class', 'mmengine.evaluator.metric', logging.DEBUG),
+    ('"FileClient" will be deprecated', 'mmengine.fileio.file_client', logging.DEBUG),
+    ('"HardDiskBackend" is the alias', 'mmengine.fileio.file_client', logging.DEBUG),
+    ('Advance dataloader', 'mmengine.runner.loops', logging.INFO),
+]
+
+
+def quiet_own_warnings() -> None:
+    """Quiet what the framework warns of in every run and its user can do nothing about.
+
+    Each warning is named by its text and the module that gives it; all others are still heard.
+    """
+    for text, module in _OWN_WARNINGS:
+        warnings.filterwarnings('ignore', message=re.escape(text), module=re.escape(module))
+    for text, module, level in _OWN_LOG_LINES:
+        _set_log_level(importlib.import_module(module), text, level)
+
+
+def _set_log_level(module, text: str, level: int) -> None:
+    """Make ``module`` log its lines that start with ``text`` at ``level``."""
+    if not hasattr(module.print_log, 'levels'):
+        print_log = module.print_log
+
+        @functools.wraps(print_log)
+        def print_log_at_level(msg, logger=None, level=logging.INFO):
+            for start, own_level in print_log_at_level.levels.items():
+                level = own_level if str(msg).startswith(start) else level
+            print_log(msg, logger=logger, level=level)
+
+        print_log_at_level.levels = {}
+        module.print_log = print_log_at_level
+    module.print_log.levels[text] = level
+
+
+check_mmcv()
+provide_missing_ops()
+allow_mmengine_checkpoints()
+explain_missing_weights()
+quiet_own_warnings()

@@ -1,0 +1,297 @@
+"""The logic of ``tools/train.py`` and ``tools/test.py``: from a command line to a runner.
+
+Flags and their meaning are those of mmseg's own tools. On a machine without CUDA, several
+processes talk through gloo and ``--amp`` means bfloat16; upstream, neither works there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import os.path as osp
+from collections.abc import Sequence
+
+import torch
+from mmengine.config import Config, DictAction
+from mmengine.logging import print_log
+from mmengine.runner import Runner
+from mmseg.registry import RUNNERS
+
+
+def train(argv: Sequence[str] | None = None) -> None:
+    """Train as the command line says.
+
+    Args:
+        argv (Sequence[str], optional): The arguments. Default: those of the process.
+    """
+    args = train_parser().parse_args(argv)
+    _run(train_config(args), args, lambda runner: runner.train())
+
+
+def test(argv: Sequence[str] | None = None) -> None:
+    """Evaluate as the command line says.
+
+    Args:
+        argv (Sequence[str], optional): The arguments. Default: those of the process.
+    """
+    args = test_parser().parse_args(argv)
+    _run(test_config(args), args, lambda runner: runner.test())
+
+
+def _run(cfg: Config, args: argparse.Namespace, action) -> None:
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    init_process_group(cfg.launcher)
+    action(RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg))
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+def train_parser() -> argparse.ArgumentParser:
+    """The command line of ``tools/train.py``."""
+    parser = _parser('Train a segmentor.')
+    parser.add_argument(
+        '--resume',
+        action='store_true',
+        help='go on from the last checkpoint in the work dir, or from the one that '
+        '--cfg-options load_from=... names; start afresh if there is none yet',
+    )
+    parser.add_argument(
+        '--amp',
+        action='store_true',
+        help='mixed precision: float16 with a loss scale on a GPU, bfloat16 on a CPU',
+    )
+    parser.add_argument(
+        '--seed', type=int, help="seed of all that is random (default: the config's, else 0)"
+    )
+    return parser
+
+
+def test_parser() -> argparse.ArgumentParser:
+    """The command line of ``tools/test.py``."""
+    parser = _parser('Evaluate a segmentor.')
+    parser.add_argument('checkpoint', type=_weights, help='weights to evaluate')
+    parser.add_argument('--out', help='folder for the predictions, as images of class ids')
+    pictures = parser.add_mutually_exclusive_group()
+    pictures.add_argument('--show', action='store_true', help='show the predictions in a window')
+    pictures.add_argument('--show-dir', help='folder for pictures of the predictions')
+    parser.add_argument(
+        '--wait-time', type=float, default=2, help='seconds before --show goes on (default: 2)'
+    )
+    parser.add_argument(
+        '--tta', action='store_true', help="test-time augmentation, by the config's tta_pipeline"
+    )
+    return parser
+
+
+def _parser(description: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument('config', type=_config_file, help='config file')
+    parser.add_argument(
+        '--work-dir',
+        help='folder for logs and checkpoints (default: work_dir of the config, else '
+        'work_dirs/<name of the config>)',
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        default={},
+        metavar='KEY=VALUE',
+        help='override settings of the config, as in model.output_stride=8 or key="[a,b]"',
+    )
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='what started the processes (default: none, there is one)',
+    )
+    parser.add_argument(
+        '--local_rank', '--local-rank', type=int, default=0, help='set by launchers'
+    )
+    return parser
+
+
+def _config_file(path: str) -> str:
+    if not osp.isfile(path):
+        raise argparse.ArgumentTypeError(f'there is no config file {path!r}; see configs/')
+    return path
+
+
+def _weights(path: str) -> str:
+    if '://' not in path and not osp.isfile(path):
+        raise argparse.ArgumentTypeError(f'there is no checkpoint file {path!r}')
+    return path
+
+
+def train_config(args: argparse.Namespace) -> Config:
+    """The config that a command line of :func:`train_parser` asks for.
+
+    Args:
+        args (argparse.Namespace): The parsed command line.
+
+    Returns:
+        Config: Ready for a runner.
+
+    Raises:
+        FileNotFoundError: If ``--resume`` finds no file of the name in ``last_checkpoint``.
+        ValueError: If ``--amp`` meets an optimizer wrapper that it does not know.
+    """
+    cfg = _load_config(args)
+    if args.seed is not None:
+        cfg.randomness.seed = args.seed
+    if args.amp:
+        _use_amp(cfg)
+    cfg.resume = False
+    if args.resume:
+        _resume(cfg, args)
+    return cfg
+
+
+def test_config(args: argparse.Namespace) -> Config:
+    """The config that a command line of :func:`test_parser` asks for.
+
+    Args:
+        args (argparse.Namespace): The parsed command line.
+
+    Returns:
+        Config: Ready for a runner.
+
+    Raises:
+        ValueError: If ``--tta`` meets a config without ``tta_model`` and ``tta_pipeline``.
+    """
+    cfg = _load_config(args)
+    cfg.load_from = args.checkpoint
+    cfg.resume = False
+    if args.show or args.show_dir:
+        _draw(cfg, args)
+    if args.tta:
+        _use_tta(cfg)
+    if args.out:
+        evaluators = cfg.test_evaluator
+        for evaluator in evaluators if isinstance(evaluators, list) else [evaluators]:
+            evaluator.update(output_dir=args.out, keep_results=True)
+    return cfg
+
+
+def _load_config(args: argparse.Namespace) -> Config:
+    cfg = Config.fromfile(args.config)
+    cfg.launcher = args.launcher
+    cfg.merge_from_dict(args.cfg_options)
+    if args.work_dir:
+        cfg.work_dir = args.work_dir
+    elif cfg.get('work_dir') is None:
+        cfg.work_dir = osp.join('work_dirs', osp.splitext(osp.basename(args.config))[0])
+    cfg.randomness = dict(cfg.get('randomness', {}))
+    if cfg.randomness.get('seed') is None:
+        # mmengine draws one, and then a resumed run sees other data than an unbroken one
+        cfg.randomness.seed = 0
+    if cfg.launcher != 'none' and not torch.cuda.is_available():
+        # the runner would pass a GPU to DDP, and SyncBN runs on GPUs only
+        wrapper = cfg.get('model_wrapper_cfg', dict(broadcast_buffers=False))
+        cfg.model_wrapper_cfg = dict(wrapper, device_ids=None)
+        cfg.sync_bn = None
+    return cfg
+
+
+def _use_amp(cfg: Config) -> None:
+    wrapper = cfg.optim_wrapper
+    kind = wrapper.get('type', 'OptimWrapper')
+    if kind not in ('OptimWrapper', 'AmpOptimWrapper', 'AutocastOptimWrapper'):
+        raise ValueError(f'--amp takes the place of OptimWrapper, but optim_wrapper is {kind}.')
+    if not torch.cuda.is_available():
+        wrapper.type = 'AutocastOptimWrapper'
+        for key in ('loss_scale', 'dtype'):
+            wrapper.pop(key, None)
+    elif kind == 'OptimWrapper':
+        wrapper.update(type='AmpOptimWrapper', loss_scale='dynamic')
+
+
+def _resume(cfg: Config, args: argparse.Namespace) -> None:
+    """Resume from the checkpoint named on the command line, else from the work dir's last one."""
+    named = 'load_from' in args.cfg_options
+    checkpoint = cfg.load_from if named else last_checkpoint(cfg.work_dir)
+    if checkpoint is None:
+        print_log(f'--resume: no checkpoint in {cfg.work_dir} yet, starting afresh.', 'current')
+        return
+    # not left to the runner, which prefers the config's load_from to the work dir
+    cfg.load_from, cfg.resume = checkpoint, True
+    if args.seed is None and osp.isfile(checkpoint):
+        # the runner takes this seed too, but only after the loader got the config's
+        meta = torch.load(checkpoint, map_location='cpu', mmap=True)['meta']
+        cfg.randomness.seed = meta.get('seed', cfg.randomness.seed)
+
+
+def last_checkpoint(work_dir: str) -> str | None:
+    """The last checkpoint of a run, found by its name inside the work dir.
+
+    mmengine writes an absolute path into ``last_checkpoint``. Followed to the letter, a copied or
+    renamed work dir would silently resume from the old place.
+
+    Args:
+        work_dir (str): Where the run keeps its checkpoints.
+
+    Returns:
+        str | None: Path of the checkpoint; None if nothing was saved yet.
+
+    Raises:
+        FileNotFoundError: If the file of that name is not there.
+    """
+    record = osp.join(work_dir, 'last_checkpoint')
+    if not osp.isfile(record):
+        return None
+    with open(record) as file:
+        path = osp.join(work_dir, osp.basename(file.read().strip()))
+    if not osp.isfile(path):
+        raise FileNotFoundError(
+            f'{record} names the checkpoint {path}, which is not there: give another one with '
+            '--resume --cfg-options load_from=PATH.'
+        )
+    return path
+
+
+def _draw(cfg: Config, args: argparse.Namespace) -> None:
+    """Draw every image; upstream, only each 50th is drawn."""
+    hooks = dict(cfg.get('default_hooks', {}))
+    hook = dict(hooks.get('visualization') or dict(type='SegVisualizationHook'))
+    hook.update(draw=True, interval=1, show=args.show, wait_time=args.wait_time)
+    cfg.default_hooks = dict(hooks, visualization=hook)
+    if args.show_dir:
+        visualizer = dict(cfg.get('visualizer', dict(type='SegLocalVisualizer')))
+        backends = [b for b in visualizer.get('vis_backends', []) if b['type'] != 'LocalVisBackend']
+        # an absolute folder stays what it is; a relative one would be put into the work dir
+        backends.append(dict(type='LocalVisBackend', img_save_dir=osp.abspath(args.show_dir)))
+        cfg.visualizer = dict(visualizer, vis_backends=backends)
+
+
+def _use_tta(cfg: Config) -> None:
+    missing = [key for key in ('tta_model', 'tta_pipeline') if key not in cfg]
+    if missing:
+        raise ValueError(f'--tta needs {" and ".join(missing)} in {cfg.filename}.')
+    cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
+    cfg.model = dict(cfg.tta_model, module=cfg.model)
+
+
+def init_process_group(launcher: str) -> None:
+    """Connect the processes where the runner cannot: without CUDA, through gloo.
+
+    mmengine sets a CUDA device before it connects; a group that is there already it takes as it is.
+
+    Args:
+        launcher (str): What started the processes.
+
+    Raises:
+        ValueError: If torchrun did not start this process, or slurm or mpi did without CUDA.
+    """
+    if launcher == 'pytorch' and 'RANK' not in os.environ:
+        raise ValueError(
+            '--launcher pytorch is for processes started by torchrun, and there is no RANK in the '
+            'environment: use tools/dist_train.sh or tools/dist_test.sh.'
+        )
+    if launcher == 'none' or torch.cuda.is_available():
+        return
+    if launcher != 'pytorch':
+        raise ValueError(
+            f'--launcher {launcher} needs CUDA; without it, use tools/dist_train.sh or '
+            'tools/dist_test.sh.'
+        )
+    torch.distributed.init_process_group('gloo')

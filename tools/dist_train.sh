@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Train with several processes: dist_train.sh CONFIG GPUS [options of train.py]
+# With GPUs they talk through NCCL, without through gloo. On several nodes, run it on each, with
+# NNODES, NODE_RANK, MASTER_ADDR and PORT in the environment.
+set -euo pipefail
+
+if [ $# -lt 2 ]; then
+    echo "usage: $0 CONFIG GPUS [options of train.py]" >&2
+    exit 2
+fi
+config=$1 gpus=$2
+shift 2
+exec "$(dirname "$0")/torchrun.sh" "$gpus" train.py "$config" "$@"

@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# What slurm_train.sh and slurm_test.sh share: srun.sh PARTITION JOB_NAME SCRIPT [its arguments]
+set -euo pipefail
+
+gpus=${GPUS:-4} gpus_per_node=${GPUS_PER_NODE:-4}
+partition=$1 job_name=$2 script=$3
+shift 3
+# SRUN_ARGS holds several words
+# shellcheck disable=SC2086
+exec srun -p "$partition" \
+    --job-name="$job_name" \
+    --gres=gpu:"$gpus_per_node" \
+    --ntasks="$gpus" \
+    --ntasks-per-node="$gpus_per_node" \
+    --cpus-per-task="${CPUS_PER_TASK:-5}" \
+    --kill-on-bad-exit=1 \
+    ${SRUN_ARGS:-} \
+    python -u "$(dirname "$0")/$script" --launcher slurm "$@"

@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# What dist_train.sh and dist_test.sh share: torchrun.sh GPUS SCRIPT [arguments of the script]
+set -euo pipefail
+
+gpus=$1 script=$2
+shift 2
+nnodes=${NNODES:-1}
+if [ "$nnodes" = 1 ] && [ -z "${PORT:-}" ]; then
+    meet=(--standalone)  # on a free port, so that two runs on one machine do not collide
+else
+    meet=(
+        --nnodes "$nnodes"
+        --node_rank "${NODE_RANK:-0}"
+        --master_addr "${MASTER_ADDR:-127.0.0.1}"
+        --master_port "${PORT:-29500}"
+    )
+fi
+# The cores shared out among the processes; left unset, torch and mmengine warn and take one.
+threads=$(($(nproc) / gpus))
+threads=$((threads > 0 ? threads : 1))
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$threads} MKL_NUM_THREADS=${MKL_NUM_THREADS:-$threads}
+
+exec python -m torch.distributed.run "${meet[@]}" --nproc_per_node "$gpus" \
+    "$(dirname "$0")/$script" --launcher pytorch "$@"
