@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mmseg.evaluation import IoUMetric
+from PIL import Image
+
+from mmseg_deeplabv3x.evaluation.confusion import (
+    class_iou,
+    commonest_class_iou,
+    confusion_matrix,
+    folder_confusion,
+    iou_table,
+)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(2, 21))
+def test_equals_the_iou_of_mmseg(seed, num_classes):
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, num_classes, (20, 30), dtype=np.uint8)
+    predictions = np.where(rng.random((20, 30)) < 0.5, labels, labels[::-1])
+    labels[rng.random((20, 30)) < 0.1] = 255
+    areas = IoUMetric.intersect_and_union(
+        torch.tensor(predictions), torch.tensor(labels), num_classes, 255
+    )
+    expected = IoUMetric.total_area_to_metrics(*areas)['IoU']
+    found = class_iou(confusion_matrix(labels, predictions, num_classes))
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_ground_truth_is_down_and_prediction_across():
+    matrix = confusion_matrix(np.array([0, 0, 1, 255]), np.array([0, 2, 2, 1]), 3)
+    np.testing.assert_array_equal(matrix, [[1, 0, 1], [0, 0, 1], [0, 0, 0]])
+
+
+def test_a_class_that_is_nowhere_has_no_iou():
+    np.testing.assert_array_equal(class_iou(np.diag([3, 0, 2])), [1, np.nan, 1])
+
+
+def test_always_answering_the_commonest_class():
+    labels = np.repeat([0, 1, 2], [60, 30, 10])
+    matrix = confusion_matrix(labels, labels, 3)
+    np.testing.assert_allclose(commonest_class_iou(matrix), [0.6, 0, 0])
+
+
+def write(folder, name, ids):
+    folder.mkdir(exist_ok=True)
+    Image.fromarray(np.uint8(ids)).save(folder / name)
+
+
+def test_folders_are_matched_by_name(tmp_path):
+    truth, predictions = tmp_path / 'truth', tmp_path / 'predictions'
+    write(truth, 'a.png', [[0, 1], [1, 255]])
+    write(truth, 'b.png', [[1, 1]])
+    write(truth, 'unused.png', [[0, 0]])
+    write(predictions, 'a.png', [[0, 1], [0, 0]])
+    write(predictions, 'b.png', [[1, 0]])
+    np.testing.assert_array_equal(folder_confusion(predictions, truth, 2), [[1, 0], [2, 2]])
+
+
+def test_folders_that_do_not_match_are_refused(tmp_path):
+    truth, predictions = tmp_path / 'truth', tmp_path / 'predictions'
+    predictions.mkdir()
+    with pytest.raises(FileNotFoundError, match='predictions has no predictions'):
+        folder_confusion(predictions, truth, 2)
+    write(predictions, 'a.png', [[0, 1]])
+    with pytest.raises(FileNotFoundError, match='there is no .*truth.a.png'):
+        folder_confusion(predictions, truth, 2)
+    write(truth, 'a.png', [[0], [1]])
+    with pytest.raises(ValueError, match=r'a.png has \(1, 2\).*\(2, 1\)'):
+        folder_confusion(predictions, truth, 2)
+
+
+def test_table():
+    table = iou_table(['sky', 'tree'], {'16': np.array([0.5, np.nan]), 'flip': np.array([1, 0.25])})
+    rows = [line.split() for line in table.split('\n') if line.strip('-')]
+    assert rows[1:] == [['sky', '50.0', '100.0'], ['tree', '-', '25.0'], ['mean', '50.0', '62.5']]
+    assert len({len(line) for line in table.split('\n')}) == 1
