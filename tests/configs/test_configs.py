@@ -1,0 +1,108 @@
+"""Every config builds, trains an iteration, validates an image and evaluates one with TTA.
+
+At reduced width and crop, on two images in the data set's own layout.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mmengine.config import Config
+from mmengine.runner import Runner
+from PIL import Image
+
+import mmseg_deeplabv3x  # noqa: F401
+
+CONFIGS = Path(__file__).parents[2] / 'configs'
+NAMES = sorted(path.stem for path in CONFIGS.glob('*.py'))
+WIDTH, CROP, IMAGES = 8, 65, ('a', 'b')
+
+
+def write_data(root: Path, dataset: Config) -> None:
+    """Write two images and label images where the data set expects them."""
+    rng = np.random.default_rng(0)
+    suffixes = {'CityscapesDataset': ('_leftImg8bit.png', '_gtFine_labelTrainIds.png')}
+    image_suffix, label_suffix = suffixes.get(dataset.type, ('.jpg', '.png'))
+    for name in IMAGES:
+        image = root / dataset.data_prefix.img_path / (name + image_suffix)
+        label = root / dataset.data_prefix.seg_map_path / (name + label_suffix)
+        for path, shape in ((image, (72, 96, 3)), (label, (72, 96))):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(rng.integers(0, 9, shape, dtype=np.uint8)).save(path)
+    if dataset.get('ann_file'):
+        split = root / dataset.ann_file
+        split.parent.mkdir(parents=True, exist_ok=True)
+        split.write_text('\n'.join(IMAGES) + '\n')
+
+
+def reduced(name: str, root: Path) -> Config:
+    """Load a config at the smallest width, crop and length; its structure stays."""
+    cfg = Config.fromfile(CONFIGS / f'{name}.py')
+    model = cfg.model
+    narrow = WIDTH * 8 * (1 if model.backbone.depth < 50 else 4)
+    model.data_preprocessor.size = (CROP, CROP)
+    model.backbone.update(base_channels=WIDTH, init_cfg=None)
+    model.decode_head.in_channels = narrow
+    model.decode_head.channels = narrow if model.decode_head.type == 'FCNHead' else WIDTH
+    if 'neck' in model:
+        model.neck.base_channels = WIDTH
+    for transform in cfg.train_dataloader.dataset.pipeline:
+        if transform.type == 'RandomCrop':
+            transform.crop_size = (CROP, CROP)
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        loader.update(batch_size=min(loader.batch_size, 2), num_workers=0)
+        loader.persistent_workers = False
+        dataset = loader.dataset
+        dataset.data_root = str(root)
+        if not dataset.get('data_prefix'):
+            dataset.data_prefix = dict(img_path='JPEGImages', seg_map_path='SegmentationClass')
+        write_data(root, dataset)
+    cfg.test_dataloader.dataset.indices = cfg.val_dataloader.dataset.indices = 1
+    cfg.train_cfg.update(max_iters=1, val_interval=1)
+    cfg.update(work_dir=str(root / 'work_dir'), load_from=None, log_level='WARNING')
+    return cfg
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_trains_validates_and_evaluates_with_tta(name, tmp_path):
+    cfg = reduced(name, tmp_path)
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    assert runner.iter == 1
+    assert np.isfinite(runner.message_hub.get_scalar('train/loss').current())
+    assert (tmp_path / 'work_dir' / 'iter_1.pth').exists()
+
+    tta = reduced(name, tmp_path)
+    tta.test_dataloader.dataset.pipeline = tta.tta_pipeline
+    tta.model = dict(**tta.tta_model, module=tta.model)
+    tta.load_from = str(tmp_path / 'work_dir' / 'iter_1.pth')
+    tta.experiment_name = f'{name}_tta'
+    assert 0 <= Runner.from_cfg(tta).test()['mIoU'] <= 100
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_the_name_tells_backbone_output_stride_and_data(name):
+    prefix, backbone, *variant, output_stride, data = name.split('_')
+    cfg = Config.fromfile(CONFIGS / f'{name}.py')
+    assert prefix == 'deeplabv3x'
+    assert backbone == f'r{cfg.model.backbone.depth}'
+    evaluated_at = cfg.model.output_stride
+    if isinstance(evaluated_at, dict):
+        evaluated_at = evaluated_at['test']
+    assert output_stride == f'os{evaluated_at}'
+    assert data in cfg.train_dataloader.dataset.type.lower()
+    assert ('cascade7' in variant) == ('neck' in cfg.model)
+
+
+@pytest.mark.parametrize('name', [name for name in NAMES if name.endswith('voc')])
+def test_voc_has_the_papers_protocol(name):
+    cfg = Config.fromfile(CONFIGS / f'{name}.py')
+    stage2 = 'stage2' in name
+    assert cfg.train_dataloader.batch_size == 16
+    assert cfg.train_cfg.max_iters == 30000
+    assert cfg.optim_wrapper.optimizer == dict(
+        type='SGD', lr=0.001 if stage2 else 0.007, momentum=0.9, weight_decay=1e-4
+    )
+    assert cfg.model.data_preprocessor.size == (513, 513)
+    assert cfg.model.backbone.norm_cfg.momentum == pytest.approx(1 - 0.9997)
+    assert cfg.model.freeze_bn == stage2
