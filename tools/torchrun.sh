@@ -4,6 +4,10 @@ set -euo pipefail
 
 gpus=$1 script=$2
 shift 2
+if ! [[ $gpus =~ ^[1-9][0-9]*$ ]]; then
+    echo "GPUS must be a number of processes, but got '$gpus'" >&2
+    exit 2
+fi
 nnodes=${NNODES:-1}
 if [ "$nnodes" = 1 ] && [ -z "${PORT:-}" ]; then
     meet=(--standalone)  # on a free port, so that two runs on one machine do not collide

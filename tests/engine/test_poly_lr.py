@@ -127,13 +127,13 @@ class Regression(nn.Module):
 
 
 def test_under_a_runner_max_iters_alone_sets_the_length(tmp_path, monkeypatch):
-    monkeypatch.setattr('mmengine.runner.runner.collect_env', dict)  # it takes seconds
+    monkeypatch.setattr('mmengine.runner.runner.collect_env', dict)  # it asks compilers
     model = Regression()
     Runner(
         model,
         str(tmp_path),
         train_dataloader=dict(
-            dataset=list(range(4)), batch_size=2, sampler=dict(type='DefaultSampler', shuffle=False)
+            dataset=list(range(4)), batch_size=2, sampler=dict(type='InfiniteSampler')
         ),
         train_cfg=dict(by_epoch=False, max_iters=7),
         optim_wrapper=OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.007)),

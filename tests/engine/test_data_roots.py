@@ -1,0 +1,33 @@
+"""A missing data root is found before anything is built, through any wrapper."""
+
+import pytest
+from mmengine.config import Config
+
+from mmseg_deeplabv3x.engine.data_roots import check_data_roots
+
+VOC = dict(type='PascalVOCDataset', data_root='nowhere/VOC2012')
+WRAPPED = [
+    VOC,
+    dict(type='BootstrapDataset', dataset=VOC),
+    dict(type='ConcatDataset', datasets=[dict(type='RepeatDataset', times=2, dataset=VOC)]),
+]
+
+
+@pytest.mark.parametrize('dataset', WRAPPED)
+def test_a_missing_root_says_how_to_get_the_data(dataset):
+    cfg = Config(dict(train_dataloader=dict(dataset=dataset)))
+    with pytest.raises(FileNotFoundError) as error:
+        check_data_roots(cfg, ('train_dataloader',))
+    message = str(error.value)
+    assert 'PascalVOCDataset finds no folder nowhere/VOC2012' in message
+    assert 'VOCtrainval_11-May-2012.tar' in message
+    assert '--cfg-options train_dataloader.dataset.data_root=DIR' in message
+
+
+def test_what_is_there_or_not_used_is_not_complained_about(tmp_path):
+    there = dict(type='PascalVOCDataset', data_root=str(tmp_path))
+    cfg = Config(dict(train_dataloader=dict(dataset=VOC), test_dataloader=dict(dataset=there)))
+    check_data_roots(cfg, ('test_dataloader', 'val_dataloader'))
+    cfg.test_dataloader.dataset.data_root = str(tmp_path / 'gone')
+    with pytest.raises(FileNotFoundError, match='gone'):
+        check_data_roots(cfg, ('test_dataloader',))
