@@ -24,7 +24,7 @@ default_hooks = dict(
 visualizer = dict(
     type='LegendVisualizer', vis_backends=[dict(type='LocalVisBackend')], name='visualizer'
 )
-tta_model = dict(type='SegTTAModel')
+tta_model = dict(type='RunningMeanTTAModel')
 log_processor = dict(by_epoch=False)
 log_level = 'INFO'
 load_from = None

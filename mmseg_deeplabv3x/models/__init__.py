@@ -4,5 +4,6 @@ from .backbone import AtrousResNet
 from .head import ImagePoolASPPHead
 from .neck import CascadeNeck
 from .segmentor import DeepLabV3
+from .tta import RunningMeanTTAModel
 
-__all__ = ['AtrousResNet', 'CascadeNeck', 'DeepLabV3', 'ImagePoolASPPHead']
+__all__ = ['AtrousResNet', 'CascadeNeck', 'DeepLabV3', 'ImagePoolASPPHead', 'RunningMeanTTAModel']

@@ -10,12 +10,16 @@ from torch.nn.modules.batchnorm import _BatchNorm
 import mmseg_deeplabv3x  # noqa: F401
 
 
+@pytest.fixture(autouse=True)
+def mmseg_scope():
+    init_default_scope('mmseg')
+
+
 @pytest.fixture
 def build():
     """Build a registered module from its config, in evaluation mode, as if it had been trained."""
 
     def build(seed=0, **cfg):
-        init_default_scope('mmseg')
         torch.manual_seed(seed)
         module = MODELS.build(ConfigDict(cfg))
         for part in module.modules():
