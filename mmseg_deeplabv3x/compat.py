@@ -168,6 +168,7 @@ _OWN_WARNINGS = [
     ('The draw is False, it means that the hook for visualization', 'mmseg.engine.hooks'),
     ('The shape of value will convert from', 'mmengine.structures.pixel_data'),
     ('`torch.cuda.amp.GradScaler', 'mmengine.optim.optimizer.amp_optimizer_wrapper'),
+    ('`broadcast_buffers` is deprecated', 'mmengine.model.wrappers.distributed'),
 ]
 # The same, written to the log at level WARNING, and the level that they deserve.
 _OWN_LOG_LINES = [

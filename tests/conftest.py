@@ -75,6 +75,8 @@ def _tiny_config(shapes_root: str, name: str) -> dict:
             ),
             backbone=dict(type='AtrousResNet', depth=18, base_channels=8),
             decode_head=dict(type='ImagePoolASPPHead', in_channels=64, num_classes=9, channels=16),
+            train_cfg={},
+            test_cfg=dict(mode='whole'),
         ),
         train_dataloader=dict(
             batch_size=2,

@@ -49,11 +49,8 @@ def train_config(*argv):
     return cli.train_config(cli.train_parser().parse_args(argv))
 
 
-def test_config(*argv):
+def evaluation_config(*argv):
     return cli.test_config(cli.test_parser().parse_args(argv))
-
-
-test_config.__test__ = False
 
 
 @pytest.fixture
@@ -197,13 +194,15 @@ def test_resume_without_the_file_says_which_one(config, run):
 
 
 def test_the_checkpoint_is_loaded_and_nothing_is_resumed(tmp_path, config, checkpoint):
-    cfg = test_config(config, checkpoint, '--cfg-options', 'resume=True', 'load_from=other.pth')
+    cfg = evaluation_config(
+        config, checkpoint, '--cfg-options', 'resume=True', 'load_from=other.pth'
+    )
     assert (cfg.load_from, cfg.resume) == (checkpoint, False)
     assert not cfg.default_hooks.visualization.get('draw')
 
 
 def test_show_dir_draws_every_image_into_that_folder(config, checkpoint):
-    cfg = test_config(config, checkpoint, '--show-dir', 'pictures')
+    cfg = evaluation_config(config, checkpoint, '--show-dir', 'pictures')
     hook = cfg.default_hooks.visualization
     assert (hook.type, hook.draw, hook.interval, hook.show) == (
         'SegVisualizationHook',
@@ -217,13 +216,15 @@ def test_show_dir_draws_every_image_into_that_folder(config, checkpoint):
 
 
 def test_show_opens_windows(config, checkpoint):
-    cfg = test_config(config, checkpoint, '--show', '--wait-time', '0.5')
+    cfg = evaluation_config(config, checkpoint, '--show', '--wait-time', '0.5')
     hook = cfg.default_hooks.visualization
     assert (hook.draw, hook.interval, hook.show, hook.wait_time) == (True, 1, True, 0.5)
 
 
 def test_show_dir_needs_no_hook_in_the_config(tmp_path, checkpoint):
-    cfg = test_config(write(tmp_path / 'bare.py', model={}), checkpoint, '--show-dir', 'pictures')
+    cfg = evaluation_config(
+        write(tmp_path / 'bare.py', model={}), checkpoint, '--show-dir', 'pictures'
+    )
     assert cfg.default_hooks.visualization.type == 'SegVisualizationHook'
     assert cfg.visualizer.type == 'SegLocalVisualizer'
 
@@ -235,11 +236,11 @@ def test_show_and_show_dir_exclude_each_other(config, checkpoint, capsys):
 
 
 def test_out_reaches_every_metric(tmp_path, config, checkpoint):
-    cfg = test_config(config, checkpoint, '--out', 'masks')
+    cfg = evaluation_config(config, checkpoint, '--out', 'masks')
     assert cfg.test_evaluator == dict(type='IoUMetric', output_dir='masks', keep_results=True)
     two = write(tmp_path / 'two.py', test_evaluator=[dict(type='IoUMetric'), dict(type='Other')])
     assert [
-        m.output_dir for m in test_config(two, checkpoint, '--out', 'masks').test_evaluator
+        m.output_dir for m in evaluation_config(two, checkpoint, '--out', 'masks').test_evaluator
     ] == [
         'masks',
         'masks',
@@ -250,14 +251,14 @@ def test_tta_wraps_the_model(tmp_path, config, checkpoint):
     extra = "tta_model = dict(type='SegTTAModel')\ntta_pipeline = ['augmented']\n"
     path = tmp_path / 'augmented.py'
     path.write_text(Path(config).read_text() + extra)
-    cfg = test_config(str(path), checkpoint, '--tta')
+    cfg = evaluation_config(str(path), checkpoint, '--tta')
     assert cfg.model == dict(type='SegTTAModel', module=dict(type='EncoderDecoder'))
     assert cfg.test_dataloader.dataset.pipeline == ['augmented']
 
 
 def test_tta_without_its_settings_says_which(config, checkpoint):
     with pytest.raises(ValueError, match='--tta needs tta_model and tta_pipeline in .*small.py'):
-        test_config(config, checkpoint, '--tta')
+        evaluation_config(config, checkpoint, '--tta')
 
 
 # ---------------------------------------------------------------- several processes

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+FAKE = """#!/usr/bin/env bash
+printf '%s\\n' "$@"
+"""
+
+
+@pytest.fixture
+def srun(tmp_path, monkeypatch):
+    """A ``srun`` that prints its arguments, one a line."""
+    path = tmp_path / 'srun'
+    path.write_text(FAKE)
+    path.chmod(0o755)
+    monkeypatch.setenv('PATH', f'{tmp_path}{os.pathsep}{os.environ["PATH"]}')
+    for name in ('GPUS', 'GPUS_PER_NODE', 'CPUS_PER_TASK', 'SRUN_ARGS'):
+        monkeypatch.delenv(name, raising=False)
+
+
+def words(output):
+    """The arguments of srun, and those of the tool with the path of the tool cut to its name."""
+    lines = output.splitlines()
+    python = lines.index('python')
+    assert lines[python + 1] == '-u'
+    script = Path(lines[python + 2])
+    assert script.is_file()
+    return lines[:python], [script.name, *lines[python + 3 :]]
+
+
+def test_training_under_slurm(srun, run_tool):
+    output = run_tool('slurm_train.sh', 'gpu', 'my job', 'a.py', '--cfg-options', 'b="[1, 2]"')
+    options, tool = words(output)
+    assert options == [
+        '-p',
+        'gpu',
+        '--job-name=my job',
+        '--gres=gpu:4',
+        '--ntasks=4',
+        '--ntasks-per-node=4',
+        '--cpus-per-task=5',
+        '--kill-on-bad-exit=1',
+    ]
+    assert tool == ['train.py', '--launcher', 'slurm', 'a.py', '--cfg-options', 'b="[1, 2]"']
+
+
+def test_evaluation_under_slurm_with_mmsegs_environment(srun, run_tool):
+    environment = dict(
+        GPUS='16', GPUS_PER_NODE='8', CPUS_PER_TASK='3', SRUN_ARGS='--quotatype=spot --time=1:00'
+    )
+    output = run_tool('slurm_test.sh', 'gpu', 'job', 'a.py', 'w.pth', '--tta', **environment)
+    options, tool = words(output)
+    assert options[3:] == [
+        '--gres=gpu:8',
+        '--ntasks=16',
+        '--ntasks-per-node=8',
+        '--cpus-per-task=3',
+        '--kill-on-bad-exit=1',
+        '--quotatype=spot',
+        '--time=1:00',
+    ]
+    assert tool == ['test.py', '--launcher', 'slurm', 'a.py', 'w.pth', '--tta']
+
+
+@pytest.mark.parametrize(
+    'script, args, usage',
+    [
+        ('slurm_train.sh', ['gpu', 'job'], 'PARTITION JOB_NAME CONFIG [options of train.py]'),
+        ('slurm_test.sh', ['gpu', 'job', 'a.py'], 'PARTITION JOB_NAME CONFIG CHECKPOINT'),
+        ('dist_train.sh', ['a.py'], 'CONFIG GPUS [options of train.py]'),
+        ('dist_test.sh', ['a.py', 'w.pth'], 'CONFIG CHECKPOINT GPUS [options of test.py]'),
+    ],
+)
+def test_missing_arguments_give_the_usage(run_tool, script, args, usage):
+    output = run_tool(script, *args, status=2)
+    assert output.startswith('usage: ')
+    assert f'{script} {usage}' in output
