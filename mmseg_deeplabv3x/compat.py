@@ -13,6 +13,11 @@ import re
 import warnings
 
 
+def _minor(version: str) -> tuple:
+    """Major and minor number of a version."""
+    return tuple(int(number) for number in version.split('.')[:2])
+
+
 def check_mmcv() -> None:
     """Say in one sentence which mmcv is needed, where none or one that mmseg refuses is installed.
 
@@ -28,7 +33,7 @@ def check_mmcv() -> None:
             'that mmseg_deeplabv3x needs.'
         )
     version = importlib.import_module('mmcv').__version__
-    if tuple(int(number) for number in version.split('.')[:2]) >= (2, 2):
+    if _minor(version) >= (2, 2):
         raise ImportError(
             f'mmcv {version} is installed, but mmsegmentation takes only mmcv below 2.2: '
             "`pip install 'mmcv-lite>=2.1,<2.2'`, or a full mmcv 2.1."
@@ -39,6 +44,9 @@ class MissingOps:
     """Stands for mmcv's compiled ops where there are none; each raises when it is called."""
 
     def __getattr__(self, name):
+        if name.startswith('__'):  # Python's own questions, as when this is copied
+            raise AttributeError(name)
+
         def op(*args, **kwargs):
             raise ImportError(
                 f'{name} is a compiled op, and mmcv-lite has none: install a full mmcv 2.1 to use '
@@ -84,10 +92,12 @@ def allow_mmengine_checkpoints() -> None:
     checkpoint is made of HistoryBuffers: numpy arrays, and methods that pickle writes as
     ``getattr(HistoryBuffer, 'mean')``. The plain ``getattr`` would open everything to a hostile
     file; the one allowed here gives these methods only.
+
+    This is about files. What comes from a URL, ``torch.hub`` reads without any such restriction.
     """
     import torch
 
-    if tuple(int(number) for number in torch.__version__.split('.')[:2]) < (2, 6):
+    if _minor(torch.__version__) < (2, 6):
         return
     import numpy as np
     from mmengine.logging import HistoryBuffer
@@ -192,6 +202,8 @@ def quiet_own_warnings() -> None:
 
 def _set_log_level(module, text: str, level: int) -> None:
     """Make ``module`` log its lines that start with ``text`` at ``level``."""
+    if not hasattr(module, 'print_log'):
+        return
     if not hasattr(module.print_log, 'levels'):
         print_log = module.print_log
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import importlib
 import importlib.util
 import os
@@ -67,6 +68,7 @@ def test_mmcv_lite_gets_placeholder_ops(monkeypatch):
     assert 'mmcv._ext' not in sys.modules, 'others must still see that there are no ops'
     with pytest.raises(ImportError, match='nms is a compiled op'):
         ext_loader.load_ext('_ext', ['nms']).nms(1, iou_threshold=0.5)
+    copy.deepcopy(ext_loader.load_ext('_ext', []))
 
 
 def test_a_full_mmcv_is_left_as_it_is(monkeypatch):
