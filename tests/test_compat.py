@@ -146,9 +146,6 @@ HOSTILE = {
     ),
     'getattr on another allowed class': lambda path: Reduced(getattr, np.ndarray, 'tofile'),
     'getattr with a default': lambda path: Reduced(getattr, np.ndarray, 'mean', eval),
-    'a name that compares equal to all': lambda path: Reduced(
-        getattr, HistoryBuffer, Reduced(getattr, HistoryBuffer, '__dict__')
-    ),
     'a statistic smuggled into the log': lambda path: Reduced(
         HistoryBuffer.register_statistics, print
     ),

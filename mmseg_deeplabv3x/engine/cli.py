@@ -181,13 +181,13 @@ def _load_config(args: argparse.Namespace) -> Config:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
         cfg.work_dir = osp.join('work_dirs', osp.splitext(osp.basename(args.config))[0])
-    cfg.randomness = dict(cfg.get('randomness', {}))
+    cfg.randomness = dict(cfg.get('randomness') or {})
     if cfg.randomness.get('seed') is None:
         # mmengine draws one, and then a resumed run sees other data than an unbroken one
         cfg.randomness.seed = 0
     if cfg.launcher != 'none' and not torch.cuda.is_available():
         # the runner would pass a GPU to DDP, and SyncBN runs on GPUs only
-        wrapper = cfg.get('model_wrapper_cfg', dict(broadcast_buffers=False))
+        wrapper = cfg.get('model_wrapper_cfg') or dict(broadcast_buffers=False)
         cfg.model_wrapper_cfg = dict(wrapper, device_ids=None)
         cfg.sync_bn = None
     return cfg
