@@ -10,6 +10,7 @@ import importlib.util
 import logging
 import os.path as osp
 import re
+import types
 import warnings
 
 
@@ -172,6 +173,18 @@ def explain_missing_weights() -> None:
         checkpoint.CheckpointLoader.register_scheme(prefixes, _explained(load), force=True)
 
 
+def choose_checkpointing() -> None:
+    """Say which kind of activation checkpointing mmseg's ResNet means by ``with_cp=True``.
+
+    It leaves that open, which torch warns of and announces to refuse
+    (https://github.com/pytorch/pytorch/pull/100551). The kind that torch recommends is chosen.
+    """
+    from mmseg.models.backbones import resnet
+
+    checkpoint = functools.partial(resnet.cp.checkpoint, use_reentrant=False)
+    resnet.cp = types.SimpleNamespace(checkpoint=checkpoint)
+
+
 # Warnings of the framework about its own insides: (start of the text, module that warns).
 _OWN_WARNINGS = [
     ('``build_loss`` would be deprecated soon', 'mmseg.models.builder'),
@@ -220,6 +233,7 @@ def _set_log_level(module, text: str, level: int) -> None:
 
 check_mmcv()
 provide_missing_ops()
+choose_checkpointing()
 allow_mmengine_checkpoints()
 explain_missing_weights()
 quiet_own_warnings()

@@ -17,6 +17,8 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 from mmseg.registry import RUNNERS
 
+from .data_roots import check_data_roots
+
 
 def train(argv: Sequence[str] | None = None) -> None:
     """Train as the command line says.
@@ -133,7 +135,8 @@ def train_config(args: argparse.Namespace) -> Config:
         Config: Ready for a runner.
 
     Raises:
-        FileNotFoundError: If ``--resume`` finds no file of the name in ``last_checkpoint``.
+        FileNotFoundError: If ``--resume`` finds no file of the name in ``last_checkpoint``, or the
+            data is not there.
         ValueError: If ``--amp`` meets an optimizer wrapper that it does not know.
     """
     cfg = _load_config(args)
@@ -144,6 +147,7 @@ def train_config(args: argparse.Namespace) -> Config:
     cfg.resume = False
     if args.resume:
         _resume(cfg, args)
+    check_data_roots(cfg, ('train_dataloader', 'val_dataloader'))
     return cfg
 
 
@@ -157,6 +161,7 @@ def test_config(args: argparse.Namespace) -> Config:
         Config: Ready for a runner.
 
     Raises:
+        FileNotFoundError: If the data is not there.
         ValueError: If ``--tta`` meets a config without ``tta_model`` and ``tta_pipeline``.
     """
     cfg = _load_config(args)
@@ -170,6 +175,7 @@ def test_config(args: argparse.Namespace) -> Config:
         evaluators = cfg.test_evaluator
         for evaluator in evaluators if isinstance(evaluators, list) else [evaluators]:
             evaluator.update(output_dir=args.out, keep_results=True)
+    check_data_roots(cfg, ('test_dataloader',))
     return cfg
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Optional, Union
 
 import torch.nn.functional as F
+from mmengine.config import ConfigDict
 from mmengine.logging import print_log
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
@@ -37,6 +38,8 @@ class DeepLabV3(EncoderDecoder):
         new_classifier (bool): What to do with a checkpoint of another number of classes: False
             refuses it, True takes all but the classifiers, to fine-tune on other classes.
             Default: False.
+        test_cfg (dict, optional): How images are evaluated, as in ``EncoderDecoder``. Default:
+            ``dict(mode='whole')``, the paper's; mmseg has none and fails at the first validation.
         **kwargs: As of mmseg's ``EncoderDecoder``.
 
     Raises:
@@ -53,6 +56,7 @@ class DeepLabV3(EncoderDecoder):
         output_stride: Union[int, Mapping[str, int]] = 16,
         freeze_bn: bool = False,
         new_classifier: bool = False,
+        test_cfg: Optional[dict] = None,
         **kwargs,
     ):
         self.output_strides = self._train_and_test(output_stride)
@@ -63,7 +67,13 @@ class DeepLabV3(EncoderDecoder):
                     f'{name}.output_stride is {own}, but the model is at {self.output_strides}: '
                     'set model.output_stride alone, every part follows it.'
                 )
-        super().__init__(backbone=backbone, decode_head=decode_head, neck=neck, **kwargs)
+        super().__init__(
+            backbone=backbone,
+            decode_head=decode_head,
+            neck=neck,
+            test_cfg=test_cfg or ConfigDict(mode='whole'),
+            **kwargs,
+        )
         if not hasattr(self.backbone, 'set_output_stride'):
             raise ValueError(
                 f'DeepLabV3 sets the output_stride of its backbone, and {backbone["type"]} has no '

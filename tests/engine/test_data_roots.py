@@ -1,8 +1,11 @@
 """A missing data root is found before anything is built, through any wrapper."""
 
+from pathlib import Path
+
 import pytest
 from mmengine.config import Config
 
+from mmseg_deeplabv3x.engine import cli
 from mmseg_deeplabv3x.engine.data_roots import check_data_roots
 
 VOC = dict(type='PascalVOCDataset', data_root='nowhere/VOC2012')
@@ -31,3 +34,17 @@ def test_what_is_there_or_not_used_is_not_complained_about(tmp_path):
     cfg.test_dataloader.dataset.data_root = str(tmp_path / 'gone')
     with pytest.raises(FileNotFoundError, match='gone'):
         check_data_roots(cfg, ('test_dataloader',))
+
+
+def test_both_tools_ask(tmp_path):
+    config = str(Path(__file__).parents[2] / 'configs/deeplabv3x_r101_os8_voc.py')
+    checkpoint = tmp_path / 'weights.pth'
+    checkpoint.touch()
+    options = [f'{loader}_dataloader.dataset.data_root=nowhere' for loader in ('train', 'test')]
+    for parse, configure, argv in (
+        (cli.train_parser, cli.train_config, [config]),
+        (cli.test_parser, cli.test_config, [config, str(checkpoint)]),
+    ):
+        args = parse().parse_args([*argv, '--cfg-options', *options])
+        with pytest.raises(FileNotFoundError, match='PascalVOCDataset finds no folder nowhere'):
+            configure(args)

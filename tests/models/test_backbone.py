@@ -145,6 +145,7 @@ def test_out_indices_and_sizes(backbone, output_stride):
     assert maps[1].shape[2:] == (96 // output_stride + 1, 64 // output_stride + 1)
 
 
+@pytest.mark.filterwarnings('error:torch.utils.checkpoint')
 def test_activation_checkpointing_gives_the_same_gradients(backbone):
     image = torch.randn(2, 3, 65, 65)
     gradients = []

@@ -174,7 +174,7 @@ def test_a_head_without_align_corners_gets_the_image_as_it_is(segmentor):
 
 
 @pytest.mark.parametrize(
-    'test_cfg', [dict(mode='whole'), dict(mode='slide', crop_size=(65, 65), stride=(40, 40))]
+    'test_cfg', [None, dict(mode='whole'), dict(mode='slide', crop_size=(65, 65), stride=(40, 40))]
 )
 def test_predicts_at_the_images_own_size(segmentor, test_cfg):
     model = segmentor(test_cfg=test_cfg)
