@@ -1,0 +1,191 @@
+"""From a row to a config: the paper's own, or the same change in small on another data set."""
+
+from __future__ import annotations
+
+import os
+import os.path as osp
+from collections.abc import Mapping
+from pathlib import Path
+
+from mmengine.config import Config
+from mmseg.models.backbones import ResNet
+
+from .rows import CITYSCAPES, FINE_AND_COARSE, PAPER_BATCH_SIZE, PAPER_CROP, Row
+
+CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
+# Trained from scratch; 'voc' is the paper's own.
+SMALL_DATASETS = {
+    'camvid': 'deeplabv3x_r18_os16_camvid.py',
+    'shapes': 'deeplabv3x_r18_os16_shapes.py',
+}
+
+
+def base_config(row: Row) -> Config:
+    """The config that a row is a change of.
+
+    Raises:
+        FileNotFoundError: If the package is installed without its checkout, which has configs/.
+    """
+    return _load(row.base)
+
+
+def _load(name: str) -> Config:
+    if not osp.isfile(CONFIGS / name):
+        raise FileNotFoundError(
+            f'{CONFIGS / name} is not there: the rows of the paper need the configs/ of a checkout '
+            'of mmseg_deeplabv3x.'
+        )
+    return Config.fromfile(CONFIGS / name)
+
+
+def row_config(
+    row: Row,
+    dataset: str | None = None,
+    options: Mapping | None = None,
+    iters: int | None = None,
+    seed: int | None = None,
+) -> Config:
+    """A row as a self-contained config.
+
+    On a small data set, the row's network is trained from scratch with that data set's own crop,
+    batch size, width, BN momentum and schedule. Rows that change crop or batch size change them in
+    the paper's proportion: of 513 pixels and 16 images.
+
+    Args:
+        row (Row): The row.
+        dataset (str, optional): 'camvid' or 'shapes'. Default: the paper's own.
+        options (Mapping, optional): Dotted settings. With another ``model.backbone.depth`` or
+            ``base_channels``, neck and head follow; with another batch size or crop, the rows
+            that change these change the new one.
+        iters (int, optional): Length of the training. Default: the config's.
+        seed (int, optional): Default: the config's.
+
+    Returns:
+        Config: For ``tools/train.py`` and, with ``--tta`` where the row has several scales or a
+        flip, ``tools/test.py``.
+
+    Raises:
+        ValueError: If the row is only planned, is about another data set, or if ``options`` set
+            what the row itself changes.
+    """
+    options = dict(options or {})
+    if row.planned:
+        raise ValueError(f'{row.id} is planned: {row.planned}.')
+    if dataset and row.base in (CITYSCAPES, FINE_AND_COARSE):
+        raise ValueError(f'{row.id} is about Cityscapes: run it without --dataset.')
+    for key in set(options) & set(row.overrides) - {'load_from'}:
+        raise ValueError(f'--cfg-options sets {key}, which is what {row.id} itself sets.')
+
+    cfg = base_config(row)
+    if dataset in SMALL_DATASETS:
+        cfg = _on_small_dataset(cfg, _load(SMALL_DATASETS[dataset]))
+    cfg.merge_from_dict(row.overrides)
+    cfg.model.backbone.depth = row.depth
+    cfg.model.output_stride = dict(train=row.train_stride, test=row.eval_stride)
+    _set_views(cfg, row)
+    cfg.merge_from_dict(options)
+    if iters is not None:
+        cfg.train_cfg.max_iters = iters
+    if seed is not None:
+        cfg.randomness.seed = seed
+    _scale_batch_and_crop(cfg, row)
+    _fit_parts(cfg.model)
+    return cfg
+
+
+def _on_small_dataset(published: Config, small: Config) -> Config:
+    model, own = published.model, small.model
+    model.data_preprocessor = own.data_preprocessor
+    for part in (model.backbone, model.get('neck'), model.decode_head):
+        if part and 'norm_cfg' in part:
+            part.norm_cfg = own.backbone.norm_cfg
+    model.backbone.init_cfg = None
+    if 'base_channels' in own.backbone:
+        model.backbone.base_channels = own.backbone.base_channels
+    if model.decode_head.type == own.decode_head.type:
+        model.decode_head.channels = own.decode_head.channels
+    model.decode_head.num_classes = own.decode_head.num_classes
+    small.model = model
+    return small
+
+
+def _scale_batch_and_crop(cfg: Config, row: Row) -> None:
+    loader = cfg.train_dataloader
+    if row.batch_size != PAPER_BATCH_SIZE:
+        loader.batch_size = loader.batch_size * row.batch_size // PAPER_BATCH_SIZE
+    if row.crop != PAPER_CROP:
+        steps = (cfg.model.data_preprocessor.size[0] - 1) / 16
+        side = 16 * round(steps * (row.crop - 1) / (PAPER_CROP - 1)) + 1
+        cfg.model.data_preprocessor.size = (side, side)
+        for transform in loader.dataset.pipeline:
+            if transform.type == 'RandomCrop':
+                transform.crop_size = (side, side)
+
+
+def _set_views(cfg: Config, row: Row) -> None:
+    """What ``tools/test.py --tta`` shows the network of each image."""
+    views = next(t for t in cfg.tta_pipeline if t.type == 'TestTimeAug').transforms
+    views[0] = [dict(type='Resize', scale_factor=scale, keep_ratio=True) for scale in row.scales]
+    views[1] = [
+        dict(type='RandomFlip', prob=prob, direction='horizontal')
+        for prob in ((0.0, 1.0) if row.flip else (0.0,))
+    ]
+
+
+def _fit_parts(model: Config) -> None:
+    """Let pretrained weights, neck and head follow the backbone's depth and width."""
+    backbone, neck, head = model.backbone, model.get('neck'), model.decode_head
+    width = backbone.get('base_channels', 64)
+    unit, _ = ResNet.arch_settings[backbone.depth]
+    if backbone.init_cfg and backbone.init_cfg.checkpoint.startswith('torchvision://resnet'):
+        backbone.init_cfg.checkpoint = f'torchvision://resnet{backbone.depth}'
+    if neck:
+        neck.update(depth=backbone.depth, base_channels=width)
+    head.in_channels = width * 8 * unit.expansion
+    if head.type == 'FCNHead':
+        head.channels = head.in_channels
+
+
+def missing_weights(row: Row, cfg: Config) -> str:
+    """One sentence on the weights that a row needs and does not have; empty if it has them."""
+    weights = cfg.get('load_from')
+    if weights and '://' not in weights and not osp.isfile(weights):
+        return (
+            f'{row.id} starts from {weights}, which is not there: put it there or name another '
+            'with --cfg-options load_from=FILE.'
+        )
+    if cfg.model.freeze_bn and not weights and not cfg.model.backbone.init_cfg:
+        return (
+            f'{row.id} freezes BN, which has learnt nothing in a network from scratch: name '
+            'weights to start from with --cfg-options load_from=FILE.'
+        )
+    return ''
+
+
+def differences(ours: Config, theirs: Config) -> dict[str, tuple]:
+    """Dotted key -> (value in ours, value in theirs) of all that differs; None where missing."""
+    ours, theirs = _flat(ours.to_dict()), _flat(theirs.to_dict())
+    keys = [*ours, *(key for key in theirs if key not in ours)]
+    pairs = {key: (ours.get(key), theirs.get(key)) for key in keys}
+    return {key: (a, b) for key, (a, b) in pairs.items() if a != b}
+
+
+def _flat(value, prefix: str = '') -> dict:
+    if not isinstance(value, dict) or not value:
+        return {prefix: value}
+    items = {}
+    for key, inner in value.items():
+        items.update(_flat(inner, f'{prefix}.{key}' if prefix else key))
+    return items
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Write a file aside and rename it, so that it is whole or not there."""
+    aside = f'{os.fspath(path)}.{os.getpid()}.tmp'
+    try:
+        with open(aside, 'w') as file:
+            file.write(text)
+        os.replace(aside, path)
+    finally:
+        if osp.exists(aside):
+            os.remove(aside)
