@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import SyncBatchNorm, _BatchNorm
 
 from ..atrous import aspp_rates
+from ..losses import UpsampledLossMixin
 from .dial import set_conv
 
 
 @MODELS.register_module()
-class ImagePoolASPPHead(BaseDecodeHead):
+class ImagePoolASPPHead(UpsampledLossMixin, BaseDecodeHead):
     """Atrous spatial pyramid pooling with image-level features (paper, section 3.3).
 
     A 1x1 convolution, one 3x3 convolution for each rate and an image-level branch (global average
@@ -44,8 +45,9 @@ class ImagePoolASPPHead(BaseDecodeHead):
         dropout_ratio (float): Share of values dropped before the classifier. Default: 0.1.
         norm_cfg (dict, optional): Normalisation. Default: BN.
         align_corners (bool): How logits are upsampled. Default: True.
-        loss_decode (dict, optional): The loss. Default: cross-entropy, mean over the pixels that
-            are not ``ignore_index``.
+        loss_decode (dict, optional): The loss. Default: ``UpsampledCrossEntropyLoss``,
+            cross-entropy without logits of the labels' size; mean over the pixels that are not
+            ``ignore_index``.
         loss_size (str): Where the loss is taken. 'labels': on logits upsampled to the size of the
             labels, as in the paper. 'logits': on labels down-sampled to the size of the logits
             (every ``output_stride``-th pixel), as in DeepLabv2; Table 8 compares the two, 77.21
@@ -89,7 +91,7 @@ class ImagePoolASPPHead(BaseDecodeHead):
             dropout_ratio=dropout_ratio,
             norm_cfg=norm_cfg or dict(type='BN'),
             align_corners=align_corners,
-            loss_decode=loss_decode or dict(type='CrossEntropyLoss', avg_non_ignore=True),
+            loss_decode=loss_decode or dict(type='UpsampledCrossEntropyLoss'),
             **kwargs,
         )
         self.rates = rates

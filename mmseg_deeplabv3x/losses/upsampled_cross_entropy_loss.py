@@ -1,0 +1,68 @@
+"""Cross-entropy that takes a head's logits before they are upsampled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mmseg.models.losses import CrossEntropyLoss
+from mmseg.registry import MODELS
+from torch import Tensor
+
+from ..ops import upsampled_cross_entropy
+
+
+@MODELS.register_module()
+class UpsampledCrossEntropyLoss(CrossEntropyLoss):
+    """mmseg's softmax cross-entropy, with a shorter way from a head's small logits.
+
+    A head with :class:`UpsampledLossMixin` takes that way, which is several times faster and needs
+    no memory for logits of the labels' size. Any other head upsamples first and gets mmseg's
+    ``CrossEntropyLoss`` unchanged. Both give the same numbers up to rounding.
+
+    Args:
+        class_weight (list[float] | str, optional): Weight of each class, or a file of them.
+            Default: 1 each.
+        loss_weight (float): Factor of the loss. Default: 1.
+        loss_name (str): Its name in the log. Default: 'loss_ce'.
+        avg_non_ignore (bool): Whether the mean is over the labelled pixels or over all. Default:
+            True, as in the paper's released code; mmseg's default is False.
+    """
+
+    def __init__(
+        self,
+        class_weight: Sequence[float] | str | None = None,
+        loss_weight: float = 1.0,
+        loss_name: str = 'loss_ce',
+        avg_non_ignore: bool = True,
+    ):
+        super().__init__(
+            class_weight=class_weight,
+            loss_weight=loss_weight,
+            loss_name=loss_name,
+            avg_non_ignore=avg_non_ignore,
+        )
+
+    def loss_and_accuracy(
+        self, logits: Tensor, labels: Tensor, align_corners: bool, ignore_index: int
+    ) -> tuple[Tensor, Tensor]:
+        """Loss and pixel accuracy of logits that are not upsampled.
+
+        Args:
+            logits (Tensor): (N, C, h, w).
+            labels (Tensor): (N, H, W).
+            align_corners (bool): How the logits would be upsampled.
+            ignore_index (int): Label of the pixels that do not count.
+
+        Returns:
+            tuple[Tensor, Tensor]: The loss, and ``acc_seg`` in percent, (1,).
+        """
+        loss, accuracy = upsampled_cross_entropy(
+            logits,
+            labels,
+            align_corners,
+            ignore_index,
+            self.class_weight,
+            self.avg_non_ignore,
+            return_accuracy=True,
+        )
+        return self.loss_weight * loss, accuracy

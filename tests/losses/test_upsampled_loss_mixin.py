@@ -1,0 +1,120 @@
+"""Heads with the mixin log the same numbers as mmseg's own way, and take the short way."""
+
+import pytest
+import torch
+from mmengine.structures import PixelData
+from mmseg.models.decode_heads import FCNHead
+from mmseg.registry import MODELS
+
+from mmseg_deeplabv3x.losses import UpsampledLossMixin, upsampled_loss_mixin
+
+STOCK = dict(type='CrossEntropyLoss', avg_non_ignore=True)
+FAST = dict(type='UpsampledCrossEntropyLoss')
+
+
+class FastFCNHead(UpsampledLossMixin, FCNHead):
+    """What the mixin's docstring promises."""
+
+
+@pytest.fixture(autouse=True)
+def registered():
+    MODELS.register_module(module=FastFCNHead)
+    yield
+    MODELS.module_dict.pop('FastFCNHead')
+
+
+@pytest.fixture
+def short_way(monkeypatch):
+    """Count the calls of the short way."""
+    calls = []
+    loss = upsampled_loss_mixin.UpsampledCrossEntropyLoss
+    original = loss.loss_and_accuracy
+
+    def count(self, *args):
+        calls.append(args)
+        return original(self, *args)
+
+    monkeypatch.setattr(loss, 'loss_and_accuracy', count)
+    return calls
+
+
+def assert_same(found, expected):
+    assert list(found) == list(expected)
+    for name, value in expected.items():
+        assert found[name].shape == value.shape
+        assert torch.allclose(found[name], value, rtol=2e-6, atol=1e-4 if 'acc' in name else 0)
+
+
+HEADS = ['ImagePoolASPPHead', 'FastFCNHead']
+
+
+@pytest.mark.parametrize('head', HEADS)
+@pytest.mark.parametrize('align_corners', [True, False])
+@pytest.mark.parametrize('loss_weight', [1.0, 0.4])
+def test_same_log_as_mmsegs_way(build, batch, short_way, head, align_corners, loss_weight):
+    options = dict(type=head, align_corners=align_corners)
+    fast = build(**options, loss_decode=dict(FAST, loss_weight=loss_weight))
+    stock = build(**options, loss_decode=dict(STOCK, loss_weight=loss_weight))
+    found = fast.loss_by_feat(*batch)
+    assert len(short_way) == 1
+    assert_same(found, stock.loss_by_feat(*batch))
+    assert len(short_way) == 1
+    assert list(found) == ['loss_ce', 'acc_seg']
+
+
+@pytest.mark.parametrize('head', HEADS)
+def test_same_training_step(build, batch, head):
+    """Gradients of all weights, from feature maps on."""
+    samples = batch[1]
+    maps = [torch.randn(2, 8, 9, 7, generator=torch.Generator().manual_seed(1))]
+    grads = []
+    for loss in (FAST, STOCK):
+        net = build(type=head, loss_decode=loss, dropout_ratio=0).train()
+        net.loss(maps, samples, {})['loss_ce'].backward()
+        grads.append([p.grad for p in net.parameters()])
+    largest = max(grad.abs().max() for grad in grads[1])
+    for ours, theirs in zip(*grads):
+        assert (ours - theirs).abs().max() < 2e-6 * largest
+
+
+def test_the_papers_head_takes_the_short_way_by_default(build, batch, short_way):
+    build(type='ImagePoolASPPHead').loss_by_feat(*batch)
+    assert len(short_way) == 1
+
+
+@pytest.mark.parametrize(
+    'options',
+    [
+        dict(loss_decode=STOCK),
+        dict(loss_decode=[FAST, dict(type='CrossEntropyLoss', loss_name='loss_2')]),
+        dict(loss_decode=FAST, sampler=dict(type='OHEMPixelSampler', thresh=0.7, min_kept=100)),
+    ],
+    ids=['stock loss', 'two losses', 'sampler'],
+)
+@pytest.mark.filterwarnings('ignore:Default ``avg_non_ignore``')
+def test_everything_else_stays_mmsegs(build, batch, short_way, options):
+    found = build(type='FastFCNHead', **options).loss_by_feat(*batch)
+    if not isinstance(options['loss_decode'], list):
+        options = dict(options, loss_decode=STOCK)
+    assert_same(found, build(type='FCNHead', **options).loss_by_feat(*batch))
+    assert not short_way
+
+
+def test_a_stock_head_takes_the_loss_as_it_is(build, batch, short_way):
+    found = build(type='FCNHead', loss_decode=FAST).loss_by_feat(*batch)
+    assert_same(found, build(type='FCNHead', loss_decode=STOCK).loss_by_feat(*batch))
+    assert not short_way
+
+
+def test_labels_taken_at_the_size_of_the_logits(build, batch, short_way):
+    options = dict(type='ImagePoolASPPHead', loss_size='logits', output_stride=8)
+    found = build(**options).loss_by_feat(*batch)
+    assert short_way[0][1].shape == (2, 9, 7)
+    assert_same(found, build(**options, loss_decode=STOCK).loss_by_feat(*batch))
+
+
+def test_a_label_that_is_no_class_is_named(build, batch):
+    logits, samples = batch
+    samples[1].gt_sem_seg = PixelData(data=samples[1].gt_sem_seg.data.clamp(max=37))
+    with pytest.raises(ValueError, match='0 to 4, or ignore_index=255, but got 37'):
+        build(type='ImagePoolASPPHead').loss_by_feat(logits, samples)
