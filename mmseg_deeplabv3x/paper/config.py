@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import os
 import os.path as osp
 from collections.abc import Mapping
@@ -30,6 +32,11 @@ def base_config(row: Row) -> Config:
 
 
 def _load(name: str) -> Config:
+    return copy.deepcopy(_read(name))
+
+
+@functools.cache
+def _read(name: str) -> Config:
     if not osp.isfile(CONFIGS / name):
         raise FileNotFoundError(
             f'{CONFIGS / name} is not there: the rows of the paper need the configs/ of a checkout '
@@ -81,8 +88,11 @@ def row_config(
         cfg = _on_small_dataset(cfg, _load(SMALL_DATASETS[dataset]))
     cfg.merge_from_dict(row.overrides)
     cfg.model.backbone.depth = row.depth
-    cfg.model.output_stride = dict(train=row.train_stride, test=row.eval_stride)
-    _set_views(cfg, row)
+    cfg.model.output_stride = row.train_stride
+    if row.eval_stride != row.train_stride:
+        cfg.model.output_stride = dict(train=row.train_stride, test=row.eval_stride)
+    if row.augmented:
+        _set_views(cfg, row)
     cfg.merge_from_dict(options)
     if iters is not None:
         cfg.train_cfg.max_iters = iters
@@ -135,13 +145,14 @@ def _set_views(cfg: Config, row: Row) -> None:
 def _fit_parts(model: Config) -> None:
     """Let pretrained weights, neck and head follow the backbone's depth and width."""
     backbone, neck, head = model.backbone, model.get('neck'), model.decode_head
-    width = backbone.get('base_channels', 64)
     unit, _ = ResNet.arch_settings[backbone.depth]
     if backbone.init_cfg and backbone.init_cfg.checkpoint.startswith('torchvision://resnet'):
         backbone.init_cfg.checkpoint = f'torchvision://resnet{backbone.depth}'
     if neck:
-        neck.update(depth=backbone.depth, base_channels=width)
-    head.in_channels = width * 8 * unit.expansion
+        neck.depth = backbone.depth
+        if 'base_channels' in backbone:
+            neck.base_channels = backbone.base_channels
+    head.in_channels = backbone.get('base_channels', 64) * 8 * unit.expansion
     if head.type == 'FCNHead':
         head.channels = head.in_channels
 
@@ -171,6 +182,8 @@ def differences(ours: Config, theirs: Config) -> dict[str, tuple]:
 
 
 def _flat(value, prefix: str = '') -> dict:
+    if isinstance(value, list):
+        value = dict(enumerate(value))
     if not isinstance(value, dict) or not value:
         return {prefix: value}
     items = {}

@@ -1,0 +1,84 @@
+"""Calls ``tools/train.py`` and ``tools/test.py``, each in a process of its own.
+
+A process keeps loggers and visualizers for its whole life, and a run that breaks takes it along.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..engine.cli import last_checkpoint
+
+PROGRESS = re.compile(r'(?:Iter|Epoch)\(\w+\) +\[ *(\d+/\d+)\].*?eta: ([\d:]+)')
+
+
+class ToolError(RuntimeError):
+    """A tool ended with an error."""
+
+
+def call_tool(tool: str, argv: Sequence[str | os.PathLike], log: Path) -> None:
+    """Run one of the tools, its output into a file, its progress on the screen.
+
+    Args:
+        tool (str): 'train' or 'test'.
+        argv (Sequence): Its command line.
+        log (Path): File that its output is appended to.
+
+    Raises:
+        ToolError: If it fails; with its last lines.
+    """
+    command = [sys.executable, '-c', f'from mmseg_deeplabv3x.engine.cli import {tool} as t; t()']
+    pipes = dict(stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    last = deque(maxlen=10)
+    with (
+        open(log, 'a') as file,
+        subprocess.Popen([*command, *map(str, argv)], text=True, **pipes) as process,
+    ):
+        for line in process.stdout:
+            file.write(line)
+            file.flush()
+            last.append(line)
+            progress = PROGRESS.search(line)
+            if progress and sys.stdout.isatty():
+                done, left = progress.groups()
+                print(f'\r    {done}, {left} left ', end='', flush=True)
+    if sys.stdout.isatty():
+        print('\r' + ' ' * 40 + '\r', end='', flush=True)
+    if process.returncode:
+        raise ToolError(f'{"".join(last)}{tool} failed, its whole output is in {log}.')
+
+
+def train(config: Path, work_dir: Path) -> None:
+    """Train a config to its end, going on from the last checkpoint if there is one."""
+    call_tool('train', [config, '--work-dir', work_dir, '--resume'], work_dir / 'train.log')
+
+
+def evaluate(config: Path, checkpoint: str, work_dir: Path, augmented: bool) -> float:
+    """Evaluate a checkpoint on the config's test loader.
+
+    Args:
+        config (Path): The config.
+        checkpoint (str): The weights.
+        work_dir (Path): Folder for logs.
+        augmented (bool): Whether to use the config's ``tta_pipeline``.
+
+    Returns:
+        float: mIoU in percent.
+    """
+    argv = [config, checkpoint, '--work-dir', work_dir / 'evaluation', *['--tta'] * augmented]
+    call_tool('test', argv, work_dir / 'test.log')
+    newest = max((work_dir / 'evaluation').glob('*/*.json'), key=lambda path: path.stat().st_mtime)
+    return json.loads(newest.read_text())['mIoU']
+
+
+def finished_checkpoint(work_dir: Path, max_iters: int) -> str | None:
+    """The last checkpoint of a training if it went to its end, else None."""
+    path = last_checkpoint(str(work_dir))
+    return path if path and Path(path).name == f'iter_{max_iters}.pth' else None
