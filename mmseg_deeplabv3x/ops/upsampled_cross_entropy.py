@@ -126,8 +126,8 @@ def _sums(logits, labels, align_corners, ignore_index, class_weight, needs_grad)
         if class_weight is not None:
             weight *= class_weight[label]
         own, total = upsample(logits[n], label, weight, grad[n] if needs_grad else None)
-        loss = (total.log() - own) * weight
         correct = (own == 0) & labelled
+        loss = total.log_().sub_(own).mul_(weight)
         sums.append(torch.stack([x.sum() for x in (loss, weight, labelled, correct)]))
     lowest, highest = torch.stack(extremes, 1)
     check_labels(torch.stack([lowest.min(), highest.max()]), classes, ignore_index)
