@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import argparse
+
+import pytest
+import torch
+
+from mmseg_deeplabv3x.benchmarks import loss
+
+
+@pytest.fixture(autouse=True)
+def threads():
+    number = torch.get_num_threads()
+    yield
+    torch.set_num_threads(number)
+
+
+def test_a_row_for_each_size_with_and_without_accuracy(monkeypatch):
+    monkeypatch.setattr(loss, 'SIZES', [(1, 3, 5, 33), (2, 4, 3, 9)])
+    parser = argparse.ArgumentParser()
+    loss.add_arguments(parser)
+    table = loss.run(parser.parse_args(['--rounds', '2'])).splitlines()
+    assert len(table) == 2 + 4
+    assert table[2].startswith('| 1x3x5² -> 33² | no |')
+    assert table[5].startswith('| 2x4x3² -> 9² | yes |')
+    assert len({row.count('|') for row in table}) == 1
+
+
+def test_both_ways_give_the_same_loss():
+    torch.manual_seed(0)
+    logits, labels = torch.randn(2, 3, 5, 5), torch.randint(3, (2, 17, 17))
+    labels[0] = loss.IGNORED
+    for with_accuracy in (False, True):
+        whole, strips = (way(logits, labels, with_accuracy) for way in (loss._whole, loss._strips))
+        assert torch.allclose(whole, strips)
