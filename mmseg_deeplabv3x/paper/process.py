@@ -55,30 +55,31 @@ def call_tool(tool: str, argv: Sequence[str | os.PathLike], log: Path) -> None:
         raise ToolError(f'{"".join(last)}{tool} failed, its whole output is in {log}.')
 
 
-def train(config: Path, work_dir: Path) -> None:
-    """Train a config to its end, going on from the last checkpoint if there is one."""
-    call_tool('train', [config, '--work-dir', work_dir, '--resume'], work_dir / 'train.log')
+def train(config: Path, folder: Path) -> None:
+    """Train a config to its end in ``folder/training``, going on from what is there."""
+    argv = [config, '--work-dir', folder / 'training', '--resume']
+    call_tool('train', argv, folder / 'train.log')
 
 
-def evaluate(config: Path, checkpoint: str, work_dir: Path, augmented: bool) -> float:
+def evaluate(config: Path, checkpoint: str, folder: Path, augmented: bool) -> float:
     """Evaluate a checkpoint on the config's test loader.
 
     Args:
         config (Path): The config.
         checkpoint (str): The weights.
-        work_dir (Path): Folder for logs.
+        folder (Path): Folder for logs.
         augmented (bool): Whether to use the config's ``tta_pipeline``.
 
     Returns:
         float: mIoU in percent.
     """
-    argv = [config, checkpoint, '--work-dir', work_dir / 'evaluation', *['--tta'] * augmented]
-    call_tool('test', argv, work_dir / 'test.log')
-    newest = max((work_dir / 'evaluation').glob('*/*.json'), key=lambda path: path.stat().st_mtime)
+    argv = [config, checkpoint, '--work-dir', folder / 'evaluation', *['--tta'] * augmented]
+    call_tool('test', argv, folder / 'test.log')
+    newest = max((folder / 'evaluation').glob('*/*.json'), key=lambda path: path.stat().st_mtime)
     return json.loads(newest.read_text())['mIoU']
 
 
-def finished_checkpoint(work_dir: Path, max_iters: int) -> str | None:
-    """The last checkpoint of a training if it went to its end, else None."""
-    path = last_checkpoint(str(work_dir))
+def finished_checkpoint(folder: Path, max_iters: int) -> str | None:
+    """The last checkpoint in ``folder/training`` if that training went to its end, else None."""
+    path = last_checkpoint(str(folder / 'training'))
     return path if path and Path(path).name == f'iter_{max_iters}.pth' else None

@@ -1,7 +1,7 @@
 """Runs rows: trains what is not trained yet, evaluates what is not evaluated yet.
 
-``WORK_DIR/table3/mg121-block7/seed0/`` holds a row's ``config.py``, its training (unless another
-row has the same one) and, once it is finished, ``result.json``.
+``WORK_DIR/table3/mg121-block7/seed0/`` holds a row's ``config.py``, its ``training/`` (unless
+another row has the same one) and, once it is finished, ``result.json``.
 """
 
 from __future__ import annotations
@@ -55,11 +55,11 @@ def run_rows(
     for number, job in enumerate(jobs, start=1):
         print(f'[{number}/{len(jobs)}] {job.row.id}, seed {job.seed}: {job.row.change}', flush=True)
         miou, how = job.result(), 'done before'
-        lacks = missing_weights(ROWS[job.row.training], job.training_config)
-        if miou is None and lacks:
-            print(f'    skipped: {lacks}')
-            continue
         if miou is None:
+            lacks = missing_weights(job.row, job.training_config)
+            if lacks and job.checkpoint() is None:
+                print(f'    skipped: {lacks}')
+                continue
             started = time.time()
             try:
                 miou = job.run(clock)
@@ -85,10 +85,10 @@ class Clock:
         total = 0.0
         for kind, count in (('train', len(trainings)), ('evaluate', len(waiting))):
             if count and not self.seconds[kind]:
-                return f', {len(waiting)} rows left'
+                return f', rows left: {len(waiting)}'
             if count:
                 total += count * sum(self.seconds[kind]) / len(self.seconds[kind])
-        return f', {len(waiting)} rows and about {_duration(total)} left' if waiting else ''
+        return f', rows left: {len(waiting)}, about {_duration(total)}' if waiting else ''
 
 
 class Job:

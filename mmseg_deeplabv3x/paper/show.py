@@ -91,8 +91,8 @@ def parameters(model: ConfigDict) -> int:
 def multiply_adds(model: ConfigDict, output_stride: int, crop: int) -> int:
     """Multiply-adds of all convolutions of a model on one image; padding counts as image.
 
-    mmengine's ``get_model_complexity_info`` gives the same number, but computes the network to get
-    it, which takes long at the paper's size.
+    mmengine's ``FlopAnalyzer`` gives the same number, but computes the network to get it, which
+    takes long at the paper's size.
 
     Args:
         model (ConfigDict): The model's config.

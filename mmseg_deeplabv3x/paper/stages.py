@@ -54,7 +54,7 @@ def run_stages(
         else:
             process.train(save_config(folder, cfg), folder)
         if number == 1:
-            best = best_checkpoint(folder)
+            best = best_checkpoint(folder / 'training')
     return process.finished_checkpoint(folder, max_iters)
 
 
