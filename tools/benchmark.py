@@ -2,9 +2,9 @@
 
 import argparse
 
-from mmseg_deeplabv3x.benchmarks import shapes
+from mmseg_deeplabv3x.benchmarks import loss, shapes
 
-SUBJECTS = {'shapes': shapes}
+SUBJECTS = {'loss': loss, 'shapes': shapes}
 
 
 def main():

@@ -1,4 +1,4 @@
-"""Cross-entropy of upsampled logits: the whole map at once, as mmseg does, against strips."""
+"""Cross-entropy of upsampled logits: the whole map at once, as mmseg does, against tiles."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from .memory import peak_extra_memory
 SIZES = [(4, 21, 65, 513), (2, 150, 64, 512)]
 IGNORED = 255
 HEADER = (
-    '| logits -> labels | with acc_seg | whole map, ms | strips, ms | faster | whole map, MiB '
-    '| strips, MiB | less |\n|---|---|---|---|---|---|---|---|'
+    '| logits -> labels | with acc_seg | whole map, ms | tiles, ms | faster | whole map, MiB '
+    '| tiles, MiB | less |\n|---|---|---|---|---|---|---|---|'
 )
 
 
@@ -51,17 +51,17 @@ def _row(size, with_accuracy, rounds):
     labels[torch.rand(labels.shape) < 0.05] = IGNORED
 
     def ways():
-        for way in (_whole, _strips):
+        for way in (_whole, _tiles):
             yield lambda way=way: torch.autograd.grad(way(logits, labels, with_accuracy), logits)
 
     memory = [peak_extra_memory(way) for way in ways()]  # and a warm-up
     times = [[_cpu_ms(way) for way in ways()] for _ in range(rounds)]
-    whole, strips = zip(*times)
+    whole, tiles = zip(*times)
     cells = [
         f'{n}x{classes}x{small}² -> {large}²',
         'yes' if with_accuracy else 'no',
         _spread(whole, '.0f'),
-        _spread(strips, '.0f'),
+        _spread(tiles, '.0f'),
         _spread([a / b for a, b in times], '.1f') + ' x',
         *(f'{size / 2**20:.0f}' for size in memory),
         f'{memory[0] / memory[1]:.0f} x',
@@ -76,7 +76,7 @@ def _whole(logits, labels, with_accuracy):
     return F.cross_entropy(large, labels, ignore_index=IGNORED)
 
 
-def _strips(logits, labels, with_accuracy):
+def _tiles(logits, labels, with_accuracy):
     result = upsampled_cross_entropy(logits, labels, True, return_accuracy=with_accuracy)
     return result[0] if with_accuracy else result
 

@@ -28,19 +28,21 @@ def interpolation_matrix(size_in: int, size_out: int, align_corners: bool, like:
     return columns[0].t().to(like.dtype).contiguous()
 
 
-def inputs_of(outputs: slice, size_in: int, size_out: int, align_corners: bool) -> slice:
-    """Which inputs a run of outputs is interpolated from.
+def tiles_of(
+    length: int, size_in: int, size_out: int, align_corners: bool
+) -> list[tuple[slice, slice]]:
+    """Cut the outputs into runs, and find the inputs that each is interpolated from.
 
     Plain arithmetic, so that a matrix on a GPU need not be read back.
 
     Args:
-        outputs: Consecutive outputs.
+        length: Outputs in a run; the last may be shorter.
         size_in: Length of the signal.
         size_out: Length after interpolation.
         align_corners: As of :func:`torch.nn.functional.interpolate`.
 
     Returns:
-        The inputs; all other columns of the matrix are 0 in these rows.
+        Of each run its inputs and its outputs; in these rows of the matrix all other columns are 0.
     """
 
     def left_neighbour(output):
@@ -50,4 +52,9 @@ def inputs_of(outputs: slice, size_in: int, size_out: int, align_corners: bool) 
             position = max((output + 0.5) * (size_in / size_out) - 0.5, 0)
         return min(int(position), size_in - 1)
 
-    return slice(left_neighbour(outputs.start), min(left_neighbour(outputs.stop - 1) + 2, size_in))
+    tiles = []
+    for start in range(0, size_out, length):
+        stop = min(start + length, size_out)
+        right = min(left_neighbour(stop - 1) + 1, size_in - 1)
+        tiles.append((slice(left_neighbour(start), right + 1), slice(start, stop)))
+    return tiles

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -9,10 +10,11 @@ import torch
 from torch import Tensor
 
 from .label_check import check_labels
-from .linear_interpolation import inputs_of, interpolation_matrix
+from .linear_interpolation import interpolation_matrix, tiles_of
 
-# Logits in one strip: on a CPU as many as its cache holds (1 MiB), elsewhere enough to fill it.
-CPU_STRIP, GPU_STRIP = 2**18, 2**23
+# Upsampled logits in one tile, and its columns at most: on a CPU 1 MiB, so that it stays in the
+# cache; elsewhere enough to fill the device.
+CPU_TILE, GPU_TILE = (2**18, 2**8), (2**23, 2**11)
 
 
 def upsampled_cross_entropy(
@@ -24,10 +26,10 @@ def upsampled_cross_entropy(
     avg_non_ignore: bool = True,
     return_accuracy: bool = False,
 ) -> Tensor | tuple[Tensor, Tensor]:
-    """Cross-entropy of ``interpolate(logits, labels' size, mode='bilinear')``, in strips of rows.
+    """Cross-entropy of ``interpolate(logits, labels' size, mode='bilinear')``, tile by tile.
 
     Equal to interpolating and calling mmseg's ``cross_entropy`` up to rounding, in value and in
-    gradient, but faster and in a fraction of the memory: each strip of rows is upsampled, turned
+    gradient, but faster and in a fraction of the memory: each tile is upsampled, turned
     into its loss and into its share of the gradient, and forgotten. Half precision is computed and
     summed in float32; float64 stays float64. The upsampling is a float32 matrix product, on a GPU
     as exact as TF32 where the user allows that for products.
@@ -115,7 +117,7 @@ def _sums(logits, labels, align_corners, ignore_index, class_weight, needs_grad)
     """Sums over all pixels: loss, gradient, weight, labelled pixels, rightly classified pixels."""
     classes = logits.shape[1]
     grad = torch.empty_like(logits) if needs_grad else None
-    upsample = _StripwiseSoftmax(logits.shape, labels.shape, align_corners, logits)
+    upsample = _TiledSoftmax(logits.shape, labels.shape, align_corners, logits)
     sums, extremes = [], []
     for n in range(len(logits)):
         labelled = labels[n] != ignore_index
@@ -135,20 +137,22 @@ def _sums(logits, labels, align_corners, ignore_index, class_weight, needs_grad)
     return loss, grad, weight, labelled, correct
 
 
-class _StripwiseSoftmax:
-    """Upsampling and softmax of one image after the other, in strips of rows."""
+class _TiledSoftmax:
+    """Upsampling and softmax of one image after the other, tile by tile."""
 
     def __init__(self, in_shape, out_shape, align_corners, like):
-        self.h, self.w = in_shape[2:]
-        self.height, self.width = out_shape[1:]
-        self.align_corners = align_corners
-        self.to_rows = interpolation_matrix(self.h, self.height, align_corners, like)
-        self.from_columns = interpolation_matrix(self.w, self.width, align_corners, like)
+        self.classes, h, w = in_shape[1:]
+        height, width = out_shape[1:]
+        self.to_rows = interpolation_matrix(h, height, align_corners, like)
+        self.from_columns = interpolation_matrix(w, width, align_corners, like)
         self.to_columns = self.from_columns.t().contiguous()
+        size, columns = CPU_TILE if like.device.type == 'cpu' else GPU_TILE
+        columns = min(columns, width)
         # at least the rows between two rows of logits, lest these be widened again and again
-        budget = CPU_STRIP if like.device.type == 'cpu' else GPU_STRIP
-        rows = max(budget // (in_shape[1] * self.width), math.ceil(self.height / self.h))
-        self.strip = like.new_empty(min(rows, self.height), in_shape[1], self.width)
+        rows = min(max(size // (self.classes * columns), math.ceil(height / h)), height)
+        self.rows = tiles_of(rows, h, height, align_corners)
+        self.columns = tiles_of(columns, w, width, align_corners)
+        self.tile = like.new_empty(rows * self.classes * columns)
 
     def __call__(self, logits, label, weight, grad):
         """Softmax in two parts, and the gradient.
@@ -157,34 +161,37 @@ class _StripwiseSoftmax:
             logits: (C, h, w).
             label: (H, W), classes.
             weight: (H, W), of each pixel.
-            grad: (C, h, w), overwritten with the gradient of the weighted sum of losses.
+            grad: (C, h, w), overwritten with the gradient of the weighted sum of losses; or None.
 
         Returns:
             With the highest upsampled logit as zero, (H, W) both: the logit of the label, and the
             sum of all classes' exponentials.
         """
-        # rows first: a strip is then one product, for all classes at once
-        rows = logits.transpose(0, 1).contiguous()
-        rows_grad = torch.zeros_like(rows)
+        # rows first: a tile is then one product, for all classes at once
+        small = logits.transpose(0, 1).contiguous()
+        small_grad = torch.zeros_like(small)
         own, total = torch.empty_like(weight), torch.empty_like(weight)
-        for start in range(0, self.height, len(self.strip)):
-            outputs = slice(start, min(start + len(self.strip), self.height))
-            inputs = inputs_of(outputs, self.h, self.height, self.align_corners)
-            mix = self.to_rows[outputs, inputs]
-            z = self.strip[: len(mix)]
-            z_flat = z.view(len(mix), -1)
-            at = label[outputs].unsqueeze(1)
+        for (in_rows, rows), (in_columns, columns) in itertools.product(self.rows, self.columns):
+            to_rows = self.to_rows[rows, in_rows]
+            at = (rows, columns)
+            index = label[at].unsqueeze(1)
+            shape = (len(index), self.classes, index.shape[2])
+            flat = self.tile[: math.prod(shape)].view(len(index), -1)
+            z = flat.view(shape)
 
-            wide = rows[inputs].view(-1, self.w) @ self.to_columns
-            torch.mm(mix, wide.view(mix.shape[1], -1), out=z_flat)
+            wide = (
+                small[in_rows].flatten(0, 1)[:, in_columns] @ self.to_columns[in_columns, columns]
+            )
+            torch.mm(to_rows, wide.view(to_rows.shape[1], -1), out=flat)
             z -= z.amax(1, keepdim=True)
-            torch.gather(z, 1, at, out=own[outputs].unsqueeze(1))
-            torch.sum(z.exp_(), 1, out=total[outputs])
+            own[at] = z.gather(1, index).squeeze(1)
+            total[at] = z.exp_().sum(1)
             if grad is not None:
-                z *= (weight[outputs] / total[outputs]).unsqueeze(1)
-                z.scatter_add_(1, at, -weight[outputs].unsqueeze(1))
-                wide = (mix.t() @ z_flat).view(-1, self.width)
-                rows_grad[inputs].view(-1, self.w).addmm_(wide, self.from_columns)
+                z *= (weight[at] / total[at]).unsqueeze(1)
+                z.scatter_add_(1, index, -weight[at].unsqueeze(1))
+                wide = (to_rows.t() @ flat).view(-1, shape[2])
+                part_grad = small_grad[in_rows].flatten(0, 1)[:, in_columns]
+                part_grad.addmm_(wide, self.from_columns[columns, in_columns])
         if grad is not None:
-            grad.copy_(rows_grad.transpose(0, 1))
+            grad.copy_(small_grad.transpose(0, 1))
         return own, total

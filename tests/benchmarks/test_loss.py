@@ -31,5 +31,5 @@ def test_both_ways_give_the_same_loss():
     logits, labels = torch.randn(2, 3, 5, 5), torch.randint(3, (2, 17, 17))
     labels[0] = loss.IGNORED
     for with_accuracy in (False, True):
-        whole, strips = (way(logits, labels, with_accuracy) for way in (loss._whole, loss._strips))
-        assert torch.allclose(whole, strips)
+        whole, tiles = (way(logits, labels, with_accuracy) for way in (loss._whole, loss._tiles))
+        assert torch.allclose(whole, tiles)

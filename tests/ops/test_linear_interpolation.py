@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from mmseg_deeplabv3x.ops.linear_interpolation import inputs_of, interpolation_matrix
+from mmseg_deeplabv3x.ops.linear_interpolation import interpolation_matrix, tiles_of
 
 sizes = st.integers(1, 40)
 
@@ -21,22 +21,26 @@ def test_product_with_the_matrix_is_interpolation(size_in, size_out, align_corne
 
 
 @settings(deadline=None, max_examples=60)
-@given(sizes, sizes, st.booleans(), st.data())
-def test_no_other_inputs_are_needed(size_in, size_out, align_corners, data):
-    start = data.draw(st.integers(0, size_out - 1))
-    outputs = slice(start, data.draw(st.integers(start + 1, size_out)))
-    inputs = inputs_of(outputs, size_in, size_out, align_corners)
+@given(sizes, sizes, st.booleans(), st.integers(1, 50))
+def test_tiles_cover_the_outputs_and_know_their_inputs(size_in, size_out, align_corners, length):
     like = torch.empty(0, dtype=torch.float64)
-    rows = interpolation_matrix(size_in, size_out, align_corners, like)[outputs].clone()
-    assert 0 <= inputs.start < inputs.stop <= size_in
-    rows[:, inputs] = 0
-    assert rows.abs().max() < 1e-12  # a position within rounding of an input may go either way
+    matrix = interpolation_matrix(size_in, size_out, align_corners, like)
+    covered = []
+    for inputs, outputs in tiles_of(length, size_in, size_out, align_corners):
+        covered += range(outputs.start, outputs.stop)
+        assert 0 < outputs.stop - outputs.start <= length
+        assert 0 <= inputs.start < inputs.stop <= size_in
+        other = matrix[outputs].clone()
+        other[:, inputs] = 0
+        # a position within rounding of an input may go either way
+        assert other.abs().max() < 1e-12
+    assert covered == list(range(size_out))
 
 
 @pytest.mark.parametrize('align_corners', [True, False])
-def test_a_strip_reads_few_rows(align_corners):
-    inputs = inputs_of(slice(256, 280), 65, 513, align_corners)
-    assert inputs.stop - inputs.start <= 5
+def test_a_tile_reads_few_rows(align_corners):
+    tiles = tiles_of(24, 65, 513, align_corners)
+    assert max(inputs.stop - inputs.start for inputs, _ in tiles) <= 5
 
 
 def test_positions_are_not_rounded_to_single_precision():

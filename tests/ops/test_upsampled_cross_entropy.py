@@ -23,9 +23,9 @@ IGNORED = 255
 
 
 @pytest.fixture(autouse=True)
-def strips_of_some_rows(monkeypatch):
-    """Small maps too are cut into several strips, the last one smaller."""
-    monkeypatch.setattr(module, 'CPU_STRIP', 5 * 7 * 30)
+def small_tiles(monkeypatch):
+    """Small maps too are cut into several tiles, the last ones smaller."""
+    monkeypatch.setattr(module, 'CPU_TILE', (5 * 7 * 20, 20))
 
 
 def draw(n=2, classes=7, small=(5, 6), large=(33, 29), ignored=0.2, seed=0, dtype=torch.float32):
@@ -109,11 +109,11 @@ side = st.integers(1, 24)
     small=st.tuples(side, side),
     large=st.tuples(side, side),
     align_corners=st.booleans(),
-    strip=st.integers(1, 2000),
+    tile=st.tuples(st.integers(1, 2000), st.integers(1, 30)),
     seed=st.integers(0, 9),
 )
-def test_any_shape_in_strips_of_any_size(n, classes, small, large, align_corners, strip, seed):
-    module.CPU_STRIP = strip  # the fixture puts it back
+def test_any_shape_in_tiles_of_any_size(n, classes, small, large, align_corners, tile, seed):
+    module.CPU_TILE = tile  # the fixture puts it back
     case = draw(n, classes, small, large, seed=seed)
     found, expected = ours(*case, align_corners), reference(*case, align_corners)
     if classes == 1:  # nothing to learn: both are rounding
@@ -259,23 +259,23 @@ class LargestTensor(TorchDispatchMode):
 
 
 def test_memory(monkeypatch):
-    monkeypatch.setattr(module, 'CPU_STRIP', 2**18)
+    monkeypatch.setattr(module, 'CPU_TILE', (2**18, 2**8))
     logits, labels = draw(n=2, classes=19, small=(33, 33), large=(257, 257))
     full = logits.element_size() * labels.numel() * logits.shape[1]
     sizes = {}
-    for function, args in [(reference, ()), (ours, ())]:
+    for function in (reference, ours):
         with LargestTensor() as largest:
-            function(logits, labels, True, *args)
+            function(logits, labels, True)
         sizes[function] = largest.size
     assert sizes[reference] >= 2 * full  # in float64: the counter sees it
     assert sizes[ours] <= 4 * 2**18 < full / 9
 
 
-def test_strips_of_every_height_give_the_same(monkeypatch):
-    logits, labels = draw(large=(33, 29))
+def test_the_tiles_size_does_not_matter(monkeypatch):
+    case = draw()
     results = []
-    for rows in (1, 2, 7, 11, 32, 33, 100):
-        monkeypatch.setattr(module, 'CPU_STRIP', rows * 7 * 29)
-        results.append(ours(logits, labels, False))
+    for rows, columns in [(1, 1), (1, 29), (33, 29), (7, 11), (32, 28), (100, 100)]:
+        monkeypatch.setattr(module, 'CPU_TILE', (rows * 7 * columns, columns))
+        results.append(ours(*case, False))
     for one, other in itertools.combinations(results, 2):
         assert_equal(one, other)
