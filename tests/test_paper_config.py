@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 from mmengine.config import Config
 from mmengine.dataset import ConcatDataset
 from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS, MODELS
+from PIL import Image
 
 from mmseg_deeplabv3x.paper import ROWS
 from mmseg_deeplabv3x.paper.config import (
@@ -124,6 +127,26 @@ def test_the_bootstrapped_second_stage_wraps_the_plain_one():
     assert set(hard) <= set(DATASETS.get('PascalVOCDataset').METAINFO['classes'])
     wrapped.train_dataloader.dataset = dataset.dataset
     assert differences(wrapped, plain) == {}
+
+
+def test_bootstrapping_doubles_images_with_hard_classes(tmp_path):
+    cfg = Config.fromfile(CONFIGS / 'recipes' / 'deeplabv3x_r101_stage2boot_os8_voc.py')
+    labels = dict(hard=[2, 9, 11, 16, 18], easy=[0, 1, 15, 17, 20])  # VOC's ids
+    folders = ('JPEGImages/{}.jpg', 'SegmentationClass/{}.png')
+    for name, ids in labels.items():
+        for folder in folders:
+            path = tmp_path / folder.format(name)
+            path.parent.mkdir(exist_ok=True)
+            Image.fromarray(np.array([ids] * 4, np.uint8)).save(path)
+    split = tmp_path / 'ImageSets/Segmentation/trainval.txt'
+    split.parent.mkdir(parents=True)
+    split.write_text('hard\neasy\n')
+    dataset = cfg.train_dataloader.dataset
+    dataset.dataset.data_root = str(tmp_path)
+    init_default_scope('mmseg')
+    built = DATASETS.build(dataset)
+    names = [Path(built.get_data_info(i)['img_path']).stem for i in range(len(built))]
+    assert sorted(names) == ['easy'] + ['hard'] * dataset.times
 
 
 def test_fine_and_coarse_images_are_joined(tmp_path):

@@ -48,7 +48,8 @@ def run_stages(
             cfg.load_from = best
         folder, max_iters = Path(work_dir) / f'stage{number}', cfg.train_cfg.max_iters
         refuse_other_settings(folder, cfg)
-        print(f'[{number}/2] {Path(config).stem}, from {cfg.load_from or "ImageNet"}', flush=True)
+        start = f', from {cfg.load_from}' if cfg.load_from else ''
+        print(f'[{number}/2] {Path(config).stem}{start}', flush=True)
         if process.finished_checkpoint(folder, max_iters):
             print('    done before', flush=True)
         else:
