@@ -114,13 +114,14 @@ side = st.integers(1, 24)
 )
 def test_any_shape_in_tiles_of_any_size(n, classes, small, large, align_corners, tile, seed):
     module.CPU_TILE = tile  # the fixture puts it back
-    case = draw(n, classes, small, large, seed=seed)
+    # float64: in one pixel's loss, single precision is not 1e-6
+    case = draw(n, classes, small, large, seed=seed, dtype=torch.float64)
     found, expected = ours(*case, align_corners), reference(*case, align_corners)
     if classes == 1:  # nothing to learn: both are rounding
-        assert max(found[0].abs(), found[1].abs().max()) < 1e-6
+        assert max(found[0].abs(), found[1].abs().max()) < 1e-12
     else:
         # accuracy is compared elsewhere: equal neighbours of tiny maps give ties
-        assert_equal((*found[:2], expected[2].reshape(1)), expected)
+        assert_equal((*found[:2], expected[2].reshape(1)), expected, tolerance=1e-10)
 
 
 def test_float64_stays_float64():
