@@ -76,6 +76,12 @@ def test_iters_and_seed():
         ('table11/replicas2', None, {}, 'table11/replicas2 is planned: asynchronous'),
         ('table12/os8', 'camvid', {}, 'table12/os8 is about Cityscapes: run it without --dataset'),
         (
+            'table9/batch4',
+            'camvid',
+            {'train_dataloader.batch_size': 6},
+            'takes 4/16 of the batch, and train_dataloader.batch_size is 6: give a multiple of 4',
+        ),
+        (
             'table5/mg111',
             None,
             {'model.decode_head.rates': (1,)},

@@ -72,8 +72,8 @@ def row_config(
         flip, ``tools/test.py``.
 
     Raises:
-        ValueError: If the row is only planned, is about another data set, or if ``options`` set
-            what the row itself changes.
+        ValueError: If the row is only planned, is about another data set, takes a share of a batch
+            that is no whole number, or if ``options`` set what the row itself changes.
     """
     options = dict(options or {})
     if row.planned:
@@ -122,7 +122,13 @@ def _on_small_dataset(published: Config, small: Config) -> Config:
 def _scale_batch_and_crop(cfg: Config, row: Row) -> None:
     loader = cfg.train_dataloader
     if row.batch_size != PAPER_BATCH_SIZE:
-        loader.batch_size = loader.batch_size * row.batch_size // PAPER_BATCH_SIZE
+        images, rest = divmod(loader.batch_size * row.batch_size, PAPER_BATCH_SIZE)
+        if rest:
+            raise ValueError(
+                f'{row.id} takes {row.batch_size}/{PAPER_BATCH_SIZE} of the batch, and '
+                f'train_dataloader.batch_size is {loader.batch_size}: give a multiple of 4.'
+            )
+        loader.batch_size = images
     if row.crop != PAPER_CROP:
         steps = (cfg.model.data_preprocessor.size[0] - 1) / 16
         side = 16 * round(steps * (row.crop - 1) / (PAPER_CROP - 1)) + 1
