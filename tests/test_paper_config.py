@@ -124,7 +124,7 @@ def test_differences_are_found_in_nested_lists():
 
 def test_the_bootstrapped_second_stage_wraps_the_plain_one():
     plain = Config.fromfile(CONFIGS / 'deeplabv3x_r101_stage2_os8_voc.py')
-    path = CONFIGS / 'recipes' / 'deeplabv3x_r101_stage2boot_os8_voc.py'
+    path = CONFIGS / 'deeplabv3x_r101_stage2boot_os8_voc.py'
     wrapped = Config.fromfile(path)
     dataset = wrapped.train_dataloader.dataset
     assert dataset.type == 'BootstrapDataset' and dataset.times >= 2
@@ -136,7 +136,7 @@ def test_the_bootstrapped_second_stage_wraps_the_plain_one():
 
 
 def test_bootstrapping_doubles_images_with_hard_classes(tmp_path):
-    cfg = Config.fromfile(CONFIGS / 'recipes' / 'deeplabv3x_r101_stage2boot_os8_voc.py')
+    cfg = Config.fromfile(CONFIGS / 'deeplabv3x_r101_stage2boot_os8_voc.py')
     labels = dict(hard=[2, 9, 11, 16, 18], easy=[0, 1, 15, 17, 20])  # VOC's ids
     folders = ('JPEGImages/{}.jpg', 'SegmentationClass/{}.png')
     for name, ids in labels.items():
@@ -156,7 +156,7 @@ def test_bootstrapping_doubles_images_with_hard_classes(tmp_path):
 
 
 def test_fine_and_coarse_images_are_joined(tmp_path):
-    cfg = Config.fromfile(CONFIGS / 'recipes' / 'deeplabv3x_r101_finecoarse_os16_cityscapes.py')
+    cfg = Config.fromfile(CONFIGS / 'deeplabv3x_r101_finecoarse_os16_cityscapes.py')
     places = [('train', 'Fine', 3), ('val', 'Fine', 2), ('train_extra', 'Coarse', 4)]
     for split, quality, count in places:
         for n in range(count):

@@ -16,7 +16,7 @@ PAPER_CROP, PAPER_BATCH_SIZE = 513, 16
 ASPP = 'deeplabv3x_r101_os16_voc.py'
 CASCADE = 'deeplabv3x_r101_cascade7_os16_voc.py'
 CITYSCAPES = 'deeplabv3x_r101_os16_cityscapes.py'
-FINE_AND_COARSE = 'recipes/deeplabv3x_r101_finecoarse_os16_cityscapes.py'
+FINE_AND_COARSE = 'deeplabv3x_r101_finecoarse_os16_cityscapes.py'
 
 VOC_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 CITYSCAPES_SCALES = (0.75, 1.0, 1.25)

@@ -13,7 +13,7 @@ from .runs import refuse_other_settings, save_config
 
 FIRST = CONFIGS / 'deeplabv3x_r101_os16_voc.py'
 SECOND = CONFIGS / 'deeplabv3x_r101_stage2_os8_voc.py'
-BOOTSTRAPPED = CONFIGS / 'recipes' / 'deeplabv3x_r101_stage2boot_os8_voc.py'
+BOOTSTRAPPED = CONFIGS / 'deeplabv3x_r101_stage2boot_os8_voc.py'
 
 
 def run_stages(

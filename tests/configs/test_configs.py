@@ -3,6 +3,7 @@
 At reduced width and crop, on two images in the data set's own layout.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,17 +19,25 @@ NAMES = sorted(path.stem for path in CONFIGS.glob('*.py'))
 WIDTH, CROP, IMAGES = 8, 65, ('a', 'b')
 
 
-def write_data(root: Path, dataset: Config) -> None:
-    """Write two images and label images where the data set expects them."""
+def leaves(dataset: Config) -> Iterator[Config]:
+    """The data sets inside any wrappers."""
+    inner = dataset.get('datasets') or [dataset.get('dataset')]
+    for part in inner:
+        yield from leaves(part) if part else [dataset]
+
+
+def write_data(root: Path, dataset: Config, num_classes: int) -> None:
+    """Write two images and label images with all classes where the data set expects them."""
     rng = np.random.default_rng(0)
     suffixes = {'CityscapesDataset': ('_leftImg8bit.png', '_gtFine_labelTrainIds.png')}
     image_suffix, label_suffix = suffixes.get(dataset.type, ('.jpg', '.png'))
+    label_suffix = dataset.get('seg_map_suffix', label_suffix)
     for name in IMAGES:
         image = root / dataset.data_prefix.img_path / (name + image_suffix)
         label = root / dataset.data_prefix.seg_map_path / (name + label_suffix)
-        for path, shape in ((image, (72, 96, 3)), (label, (72, 96))):
+        for path, values, shape in ((image, 256, (72, 96, 3)), (label, num_classes, (72, 96))):
             path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(rng.integers(0, 9, shape, dtype=np.uint8)).save(path)
+            Image.fromarray(rng.integers(0, values, shape, dtype=np.uint8)).save(path)
     if dataset.get('ann_file'):
         split = root / dataset.ann_file
         split.parent.mkdir(parents=True, exist_ok=True)
@@ -46,17 +55,17 @@ def reduced(name: str, root: Path) -> Config:
     model.decode_head.channels = narrow if model.decode_head.type == 'FCNHead' else WIDTH
     if 'neck' in model:
         model.neck.base_channels = WIDTH
-    for transform in cfg.train_dataloader.dataset.pipeline:
-        if transform.type == 'RandomCrop':
-            transform.crop_size = (CROP, CROP)
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         loader.update(batch_size=min(loader.batch_size, 2), num_workers=0)
         loader.persistent_workers = False
-        dataset = loader.dataset
-        dataset.data_root = str(root)
-        if not dataset.get('data_prefix'):
-            dataset.data_prefix = dict(img_path='JPEGImages', seg_map_path='SegmentationClass')
-        write_data(root, dataset)
+        for dataset in leaves(loader.dataset):
+            dataset.data_root = str(root)
+            if not dataset.get('data_prefix'):
+                dataset.data_prefix = dict(img_path='JPEGImages', seg_map_path='SegmentationClass')
+            for transform in dataset.pipeline:
+                if transform.type == 'RandomCrop':
+                    transform.crop_size = (CROP, CROP)
+            write_data(root, dataset, model.decode_head.num_classes)
     cfg.test_dataloader.dataset.indices = cfg.val_dataloader.dataset.indices = 1
     cfg.train_cfg.update(max_iters=1, val_interval=1)
     cfg.update(work_dir=str(root / 'work_dir'), load_from=None, log_level='WARNING')
@@ -90,7 +99,8 @@ def test_the_name_tells_backbone_output_stride_and_data(name):
     if isinstance(evaluated_at, dict):
         evaluated_at = evaluated_at['test']
     assert output_stride == f'os{evaluated_at}'
-    assert data in cfg.train_dataloader.dataset.type.lower()
+    for dataset in leaves(cfg.train_dataloader.dataset):
+        assert data in dataset.type.lower()
     assert ('cascade7' in variant) == ('neck' in cfg.model)
 
 

@@ -6,7 +6,7 @@ Paper: Table 13: 81.3 mIoU on Cityscapes test. Coarse images and labels are thos
 the mIoU logged during training is no result.
 """
 
-_base_ = '../deeplabv3x_r101_os16_cityscapes.py'
+_base_ = './deeplabv3x_r101_os16_cityscapes.py'
 
 train_dataloader = dict(
     dataset=dict(

@@ -4,7 +4,7 @@ Paper: section 4.3, for the test server (Table 7: 85.7). It does not say how man
 is ours.
 """
 
-_base_ = '../deeplabv3x_r101_stage2_os8_voc.py'
+_base_ = './deeplabv3x_r101_stage2_os8_voc.py'
 
 train_dataloader = dict(
     dataset=dict(
