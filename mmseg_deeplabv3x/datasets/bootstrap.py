@@ -19,10 +19,8 @@ from .class_index import count_labels, default_cache_file, id_table
 class BootstrapDataset:
     """Let images that hold a hard class appear several times.
 
-    For the PASCAL VOC test server the paper duplicates "the images that contain hard classes
-    (namely bicycle, chair, table, pottedplant, and sofa) in the training set" (section 4.3). In the
-    framework's names:
-    ``hard_classes=['bicycle', 'chair', 'diningtable', 'pottedplant', 'sofa']``.
+    The paper's model for the PASCAL VOC test server sees images with five hard classes more often
+    (section 4.3): ``hard_classes=['bicycle', 'chair', 'diningtable', 'pottedplant', 'sofa']``.
 
     Which image holds what is read from the label images, once: see ``class_index``. In a
     distributed run rank 0 reads and the others receive.
@@ -141,10 +139,10 @@ class BootstrapDataset:
         """Raw counts (masks, 256) from rank 0, whose disk may be the only one with the cache."""
         shared = [None]
         if is_main_process():
-            cache_file = self.cache_file or default_cache_file(
-                _data_root(self.dataset) or os.path.dirname(masks[0])
-            )
             try:
+                cache_file = self.cache_file or default_cache_file(
+                    _data_root(self.dataset) or os.path.dirname(masks[0])
+                )
                 shared[0] = count_labels(masks, cache_file)
             except Exception as error:  # raised on every rank: the others would wait for ever
                 shared[0] = error
@@ -172,7 +170,7 @@ class BootstrapDataset:
 
 def _class_ids(hard_classes: Sequence[str | int], classes: Sequence[str]) -> list[int]:
     """Ids of classes given by name or id, without repetition."""
-    if isinstance(hard_classes, (str, int)):
+    if isinstance(hard_classes, (str, int)) or not hard_classes:
         raise ValueError(f'hard_classes must be a list of names or ids, got {hard_classes!r}.')
     ids = {name: i for i, name in enumerate(classes)}
     ids.update((i, i) for i in range(len(classes)))

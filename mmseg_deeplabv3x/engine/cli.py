@@ -196,7 +196,19 @@ def _load_config(args: argparse.Namespace) -> Config:
         wrapper = cfg.get('model_wrapper_cfg') or dict(broadcast_buffers=False)
         cfg.model_wrapper_cfg = dict(wrapper, device_ids=None)
         cfg.sync_bn = None
+        _plain_bn(cfg.model)
     return cfg
+
+
+def _plain_bn(cfg) -> None:
+    """Put BN in the place of SyncBN, which stock models name and which runs on GPUs only."""
+    if isinstance(cfg, dict):
+        if cfg.get('type') == 'SyncBN':
+            cfg['type'] = 'BN'
+        cfg = list(cfg.values())
+    if isinstance(cfg, (list, tuple)):
+        for value in cfg:
+            _plain_bn(value)
 
 
 def _use_amp(cfg: Config) -> None:

@@ -11,7 +11,7 @@ from mmengine.config import Config
 HOW_TO_GET = {
     'PascalVOCDataset': 'get VOCtrainval_11-May-2012.tar from '
     'http://host.robots.ox.ac.uk/pascal/VOC/voc2012/ and unpack it so that {root}/JPEGImages '
-    'exists; the trained-on split train_aug also needs SegmentationClassAug (the SBD masks) and '
+    'exists; the split train_aug also needs SegmentationClassAug (the masks of SBD) and '
     'ImageSets/Segmentation/train_aug.txt there',
     'CityscapesDataset': 'get leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip from '
     'https://www.cityscapes-dataset.com, unpack them into {root} and make the trainId masks with '
@@ -27,25 +27,36 @@ def check_data_roots(cfg: Config, loaders: tuple[str, ...]) -> None:
         loaders (tuple[str, ...]): The data loaders that will be used, such as 'test_dataloader'.
 
     Raises:
-        FileNotFoundError: If a data set's root is missing; says how to get the data.
+        FileNotFoundError: If a data set's root, list of images or folder is missing; says how to
+            get the data.
     """
     for loader in loaders:
-        for dataset in _datasets(cfg.get(loader)):
-            root, hint = dataset['data_root'], HOW_TO_GET.get(dataset.get('type'))
-            if hint and not osp.isdir(root):
+        for key, dataset in _datasets(cfg.get(loader), loader):
+            hint = HOW_TO_GET.get(dataset.get('type'))
+            missing = [path for path in _paths(dataset) if not osp.exists(path)]
+            if hint and missing:
+                root = dataset['data_root']
                 raise FileNotFoundError(
-                    f'{dataset["type"]} finds no folder {root}: {hint.format(root=root)}; or name '
-                    f'your own place with --cfg-options {loader}.dataset.data_root=DIR.'
+                    f'{dataset["type"]} finds no {missing[0]}: {hint.format(root=root)}; or name '
+                    f'your own place as {key}.data_root in the config.'
                 )
 
 
-def _datasets(cfg) -> Iterator[dict]:
-    """Every data set in a config, through any wrapper around it."""
+def _paths(dataset: dict) -> list[str]:
+    """What a data set reads, from its root down."""
+    parts = ['', dataset.get('ann_file') or '', *(dataset.get('data_prefix') or {}).values()]
+    return [
+        osp.join(dataset['data_root'], part) if part else dataset['data_root'] for part in parts
+    ]
+
+
+def _datasets(cfg, key: str) -> Iterator[tuple[str, dict]]:
+    """Every data set in a config with its dotted key, through any wrapper around it."""
     if isinstance(cfg, dict):
         if cfg.get('data_root'):
-            yield cfg
-        for value in cfg.values():
-            yield from _datasets(value)
+            yield key, cfg
+        for name, value in cfg.items():
+            yield from _datasets(value, f'{key}.{name}')
     elif isinstance(cfg, (list, tuple)):
-        for value in cfg:
-            yield from _datasets(value)
+        for i, value in enumerate(cfg):
+            yield from _datasets(value, f'{key}[{i}]')

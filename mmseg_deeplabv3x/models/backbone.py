@@ -44,6 +44,8 @@ class AtrousResNet(ResNet):
         with_cp (bool): Activation checkpointing: less memory, more time. Default: False.
         zero_init_residual (bool): Without pretrained weights, start each unit as its shortcut.
             Default: True.
+        pretrained (str, optional): Pretrained weights, as stock configs name them; short for an
+            init_cfg. mmseg's names ending in ``_v1c`` need ``deep_stem=True``. Default: None.
         init_cfg (dict, optional): Initialisation; ``dict(type='Pretrained', checkpoint=...)``.
 
     Raises:
@@ -67,8 +69,11 @@ class AtrousResNet(ResNet):
         norm_eval: bool = False,
         with_cp: bool = False,
         zero_init_residual: bool = True,
+        pretrained: Optional[str] = None,
         init_cfg: Optional[dict] = None,
     ):
+        if pretrained is not None:
+            init_cfg = dict(type='Pretrained', checkpoint=pretrained)
         super().__init__(
             depth,
             in_channels=in_channels,

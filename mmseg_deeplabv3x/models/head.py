@@ -11,7 +11,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import SyncBatchNorm, _BatchNorm
 
-from ..atrous import aspp_rates
+from ..atrous import aspp_rates, feature_size
 from ..losses import UpsampledLossMixin
 from .dial import set_conv
 
@@ -41,13 +41,14 @@ class ImagePoolASPPHead(UpsampledLossMixin, BaseDecodeHead):
         channels (int): Filters of each branch and of the projection. Default: 256.
         projection_kernel (int): Kernel size of the projection: 1 (the paper's) or mmseg's 3.
             Default: 1.
-        output_stride (int): The real output_stride of the input; scales the rates. Default: 16.
+        output_stride (int): The real output_stride of the input; scales the rates. ``DeepLabV3``
+            sets it; under another segmentor give the backbone's. Default: 16.
         dropout_ratio (float): Share of values dropped before the classifier. Default: 0.1.
         norm_cfg (dict, optional): Normalisation. Default: BN.
         align_corners (bool): How logits are upsampled. Default: True.
         loss_decode (dict, optional): The loss. Default: ``UpsampledCrossEntropyLoss``,
             cross-entropy without logits of the labels' size; mean over the pixels that are not
-            ``ignore_index``.
+            ``ignore_index``. With ``out_channels=1``, mmseg's sigmoid cross-entropy.
         loss_size (str): Where the loss is taken. 'labels': on logits upsampled to the size of the
             labels, as in the paper. 'logits': on labels down-sampled to the size of the logits
             (every ``output_stride``-th pixel), as in DeepLabv2; Table 8 compares the two, 77.21
@@ -56,8 +57,8 @@ class ImagePoolASPPHead(UpsampledLossMixin, BaseDecodeHead):
 
     Raises:
         ValueError: For a rate below 2 (the 1x1 branch is always there), an output_stride at which
-            a rate is no whole number, another ``loss_size``, or a training batch of one image (see
-            :meth:`forward`).
+            a rate is no whole number, another ``loss_size``; in training, for a batch of one image
+            (see :meth:`forward`) or a map that is not at ``output_stride``.
     """
 
     def __init__(
@@ -84,6 +85,10 @@ class ImagePoolASPPHead(UpsampledLossMixin, BaseDecodeHead):
                 f'rates are those of the 3x3 branches at output_stride 16 and must be at least 2 '
                 f'(the 1x1 branch is always there), but got {rates}.'
             )
+        if loss_decode is None:
+            loss_decode = dict(type='UpsampledCrossEntropyLoss')
+            if kwargs.get('out_channels') == 1:
+                loss_decode = dict(type='CrossEntropyLoss', use_sigmoid=True, avg_non_ignore=True)
         super().__init__(
             in_channels,
             channels,
@@ -91,7 +96,7 @@ class ImagePoolASPPHead(UpsampledLossMixin, BaseDecodeHead):
             dropout_ratio=dropout_ratio,
             norm_cfg=norm_cfg or dict(type='BN'),
             align_corners=align_corners,
-            loss_decode=loss_decode or dict(type='UpsampledCrossEntropyLoss'),
+            loss_decode=loss_decode,
             **kwargs,
         )
         self.rates = rates
@@ -146,6 +151,29 @@ class ImagePoolASPPHead(UpsampledLossMixin, BaseDecodeHead):
             # bilinear upsampling of a 1x1 map is a copy of its value
             branches.insert(0, self.image_pool(x).expand(-1, -1, *x.shape[2:]))
         return self.cls_seg(self.bottleneck(torch.cat(branches, dim=1)))
+
+    def loss_by_feat(self, seg_logits: Tensor, batch_data_samples: list) -> dict:
+        """Compute the loss.
+
+        Args:
+            seg_logits (Tensor): (N, num_classes, h, w), of :meth:`forward`.
+            batch_data_samples (list[SegDataSample]): With ``gt_sem_seg``.
+
+        Returns:
+            dict: The loss under its name, and ``acc_seg``.
+
+        Raises:
+            ValueError: If the map is not at this head's output_stride.
+        """
+        labels = tuple(batch_data_samples[0].gt_sem_seg.shape[-2:])
+        expected = tuple(feature_size(size, self.output_stride) for size in labels)
+        if seg_logits.shape[2:] != expected:
+            raise ValueError(
+                f'The head is at output_stride {self.output_stride} and expects a map of '
+                f'{expected} for labels of {labels}, but the backbone gives '
+                f"{tuple(seg_logits.shape[2:])}: set the head's output_stride to the backbone's."
+            )
+        return super().loss_by_feat(seg_logits, batch_data_samples)
 
     def _stack_batch_gt(self, batch_data_samples: Sequence) -> Tensor:
         labels = super()._stack_batch_gt(batch_data_samples)

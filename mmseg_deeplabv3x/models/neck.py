@@ -39,14 +39,16 @@ class CascadeNeck(BaseModule):
             being the input. Default: None, the last block alone.
         copy_block4 (bool): Whether :class:`DeepLabV3` starts the blocks from block4's weights
             (after the backbone's own are loaded) wherever shapes agree: everything but the first
-            unit's input convolution and shortcut. Default: False; the paper does not say.
+            unit's input convolution and shortcut. Other segmentors ignore it. Default: False; the
+            paper does not say.
         norm_cfg (dict, optional): Normalisation. Default: BN.
         with_cp (bool): Activation checkpointing. Default: False.
         init_cfg (dict, optional): Initialisation. Default: as ResNet's, He's normal distribution,
             each unit starting as its shortcut.
 
     Raises:
-        ValueError: For an output_stride, a multi_grid or a block number that does not fit.
+        ValueError: For an output_stride, a multi_grid, a number of blocks or a block number that
+            does not fit; when weights are copied from a block4 of other units.
     """
 
     def __init__(
@@ -69,10 +71,13 @@ class CascadeNeck(BaseModule):
                 dict(type='Constant', val=1, layer=['_BatchNorm', 'GroupNorm']),
             ]
         super().__init__(init_cfg)
+        if num_blocks < 1:
+            raise ValueError(f'num_blocks must be at least 1, but got {num_blocks}.')
         unit, units_of_blocks = ResNet.arch_settings[depth]
         planes = base_channels * 8
         last_norm = 'norm2' if unit is BasicBlock else 'norm3'
         self.last_block = FIRST_BLOCK + num_blocks - 1
+        self.depth = depth
         self.num_units = units_of_blocks[-1]
         self.contract_dilation = contract_dilation
         self.copy_block4 = copy_block4
@@ -123,8 +128,17 @@ class CascadeNeck(BaseModule):
         self.output_stride = output_stride
 
     def load_block4(self, block4: nn.Module) -> None:
-        """Copy block4's weights into every block, wherever the shapes agree."""
+        """Copy block4's weights into every block, wherever the shapes agree.
+
+        Raises:
+            ValueError: If block4 has other units than this cascade.
+        """
         source = block4.state_dict()
+        if source.keys() != getattr(self, f'block{FIRST_BLOCK}').state_dict().keys():
+            raise ValueError(
+                f'copy_block4 needs a block4 of the units of this cascade, {self.num_units} as in '
+                f'ResNet-{self.depth}: set neck.depth to the depth of the backbone.'
+            )
         for block in self.multi_grids:
             layer = getattr(self, f'block{block}')
             own = layer.state_dict()

@@ -8,7 +8,7 @@ from mmengine.config import ConfigDict
 from mmengine.logging import print_log
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from .. import atrous
@@ -110,8 +110,13 @@ class DeepLabV3(EncoderDecoder):
             self.backbone.set_output_stride(atrous.block_output_stride(self.output_stride, 4))
         else:
             self.backbone.set_output_stride(self.output_stride)
-        if hasattr(self.decode_head, 'set_output_stride'):
-            self.decode_head.set_output_stride(self.output_stride)
+        heads = [self.decode_head]
+        if self.with_auxiliary_head:
+            auxiliary = self.auxiliary_head
+            heads += auxiliary if isinstance(auxiliary, nn.ModuleList) else [auxiliary]
+        for head in heads:
+            if hasattr(head, 'set_output_stride'):
+                head.set_output_stride(self.output_stride)
         if self.freeze_bn:
             for module in self.modules():
                 if isinstance(module, _BatchNorm):

@@ -175,6 +175,7 @@ def test_says_what_was_duplicated(tiny, monkeypatch):
         (['sofa'], {}, "Hard class 'sofa' is unknown; the data set has ground, chair, pot, sky"),
         ([5], {}, 'Hard class 5 is unknown'),
         ([-1], {}, 'Hard class -1 is unknown'),
+        ([], {}, r'hard_classes must be a list of names or ids, got \[\]'),
         ('chair', {}, "hard_classes must be a list of names or ids, got 'chair'"),
         (['never'], {}, "Hard class 'never' occurs in none of the 5 images"),
         (['chair'], dict(times=0), 'times must be a whole number of at least 1, got 0'),

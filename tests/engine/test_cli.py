@@ -273,6 +273,17 @@ def test_without_cuda_ddp_gets_no_gpu_and_bn_stays(config, no_cuda):
     assert cfg.model_wrapper_cfg == dict(find_unused_parameters=True, device_ids=None)
 
 
+def test_without_cuda_the_models_sync_bn_becomes_bn(config, no_cuda):
+    norm = dict(type='SyncBN', requires_grad=True)
+    parts = dict(backbone=dict(norm_cfg=norm), auxiliary_head=[dict(norm_cfg=norm)])
+    with open(config, 'a') as file:
+        file.write(f'\nmodel.update({parts!r})\n')
+    cfg = train_config(config, '--launcher', 'pytorch')
+    assert cfg.model.backbone.norm_cfg == dict(type='BN', requires_grad=True)
+    assert cfg.model.auxiliary_head[0].norm_cfg.type == 'BN'
+    assert train_config(config).model.backbone.norm_cfg.type == 'SyncBN'
+
+
 def test_with_cuda_the_runner_does_as_ever(config, cuda):
     cfg = train_config(config, '--launcher', 'pytorch')
     assert 'model_wrapper_cfg' not in cfg

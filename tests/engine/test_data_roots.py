@@ -9,22 +9,40 @@ from mmseg_deeplabv3x.engine import cli
 from mmseg_deeplabv3x.engine.data_roots import check_data_roots
 
 VOC = dict(type='PascalVOCDataset', data_root='nowhere/VOC2012')
-WRAPPED = [
-    VOC,
-    dict(type='BootstrapDataset', dataset=VOC),
-    dict(type='ConcatDataset', datasets=[dict(type='RepeatDataset', times=2, dataset=VOC)]),
-]
+WRAPPED = {
+    'train_dataloader.dataset': VOC,
+    'train_dataloader.dataset.dataset': dict(type='BootstrapDataset', dataset=VOC),
+    'train_dataloader.dataset.datasets[0].dataset': dict(
+        type='ConcatDataset', datasets=[dict(type='RepeatDataset', times=2, dataset=VOC)]
+    ),
+}
 
 
-@pytest.mark.parametrize('dataset', WRAPPED)
-def test_a_missing_root_says_how_to_get_the_data(dataset):
-    cfg = Config(dict(train_dataloader=dict(dataset=dataset)))
+@pytest.mark.parametrize('key', WRAPPED)
+def test_a_missing_root_says_how_to_get_the_data(key):
+    cfg = Config(dict(train_dataloader=dict(dataset=WRAPPED[key])))
     with pytest.raises(FileNotFoundError) as error:
         check_data_roots(cfg, ('train_dataloader',))
     message = str(error.value)
-    assert 'PascalVOCDataset finds no folder nowhere/VOC2012' in message
+    assert 'PascalVOCDataset finds no nowhere/VOC2012:' in message
     assert 'VOCtrainval_11-May-2012.tar' in message
-    assert '--cfg-options train_dataloader.dataset.data_root=DIR' in message
+    assert f'as {key}.data_root in the config' in message
+
+
+@pytest.mark.parametrize('missing', ['ImageSets/train_aug.txt', 'JPEGImages', 'Aug'])
+def test_a_root_without_the_split_or_a_folder_is_not_enough(tmp_path, missing):
+    for part in {'ImageSets/train_aug.txt', 'JPEGImages', 'Aug'} - {missing}:
+        (tmp_path / part).mkdir(parents=True)
+    dataset = dict(
+        type='PascalVOCDataset',
+        data_root=str(tmp_path),
+        ann_file='ImageSets/train_aug.txt',
+        data_prefix=dict(img_path='JPEGImages', seg_map_path='Aug'),
+    )
+    with pytest.raises(FileNotFoundError, match=f'finds no {tmp_path / missing}:.*SBD'):
+        check_data_roots(
+            Config(dict(train_dataloader=dict(dataset=dataset))), ('train_dataloader',)
+        )
 
 
 def test_what_is_there_or_not_used_is_not_complained_about(tmp_path):
@@ -46,5 +64,5 @@ def test_both_tools_ask(tmp_path):
         (cli.test_parser, cli.test_config, [config, str(checkpoint)]),
     ):
         args = parse().parse_args([*argv, '--cfg-options', *options])
-        with pytest.raises(FileNotFoundError, match='PascalVOCDataset finds no folder nowhere'):
+        with pytest.raises(FileNotFoundError, match='PascalVOCDataset finds no nowhere'):
             configure(args)

@@ -14,6 +14,8 @@ def build():
 
     def build(**cfg):
         init_default_scope('mmseg')
+        if cfg['type'] == 'ImagePoolASPPHead':
+            cfg.setdefault('output_stride', 8)  # that of the logits in `batch`
         torch.manual_seed(0)
         return MODELS.build(dict(in_channels=8, channels=8, num_classes=5, **cfg))
 

@@ -164,6 +164,13 @@ def test_frozen_stages_are_not_trained(backbone):
     assert not net.layer2[0].bn1.training and net.layer3[0].bn1.training
 
 
+def test_takes_pretrained_as_stock_configs_name_it(backbone, tmp_path):
+    torch.save(backbone(seed=3).state_dict(), tmp_path / 'weights.pth')
+    net = backbone(pretrained=str(tmp_path / 'weights.pth'))
+    net.init_weights()
+    assert torch.equal(net.conv1.weight, backbone(seed=3).conv1.weight)
+
+
 @pytest.mark.parametrize(
     'cfg,message',
     [

@@ -2,6 +2,9 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
 
 from mmseg_deeplabv3x.atrous import aspp_rates
 
@@ -132,3 +135,13 @@ def test_training_on_one_image_is_refused_unless_bn_is_frozen(head):
 def test_errors(head, cfg, message):
     with pytest.raises(ValueError, match=message):
         head(**cfg)
+
+
+def test_one_output_channel_is_trained_by_a_sigmoid(head):
+    net = head(num_classes=2, out_channels=1, threshold=0.5, output_stride=8).train()
+    labels = torch.randint(2, (2, 1, 65, 65))
+    samples = [SegDataSample(gt_sem_seg=PixelData(data=label)) for label in labels]
+    logits = torch.randn(2, 1, 9, 9)
+    full = F.interpolate(logits, (65, 65), mode='bilinear', align_corners=True)
+    expected = F.binary_cross_entropy_with_logits(full, labels.float())
+    assert abs(net.loss_by_feat(logits, samples)['loss_ce'] - expected) < 1e-6

@@ -92,6 +92,20 @@ def test_starts_from_block4_where_shapes_agree(backbone, neck):
     assert torch.equal(cascade.block5[0].conv1.weight, first_conv)
 
 
+def test_block4_of_another_depth_is_refused(backbone, neck):
+    with pytest.raises(ValueError, match='3 as in ResNet-50: set neck.depth to the depth of the b'):
+        neck(50).load_block4(backbone(18).layer4)
+
+
+def test_untrained_units_start_as_their_shortcuts(neck):
+    cascade = neck()
+    cascade.init_weights()
+    for unit in cascade.block6:
+        assert unit.norm3.weight.abs().max() == 0 and (unit.norm2.weight == 1).all()
+    deviation = cascade.block6[1].conv2.weight.std().item()
+    assert deviation == pytest.approx((2 / (9 * 64)) ** 0.5, rel=0.05), "He's normal distribution"
+
+
 def test_a_block_is_a_copy_of_block4(backbone, neck):
     shapes = {k: v.shape for k, v in backbone().layer4.state_dict().items()}
     for key, value in neck().block6.state_dict().items():
@@ -104,6 +118,7 @@ def test_a_block_is_a_copy_of_block4(backbone, neck):
     'cfg,message',
     [
         (dict(output_stride=512), 'a network of 7 blocks has an output_stride of 256 at the most'),
+        (dict(num_blocks=0), 'num_blocks must be at least 1, but got 0'),
         (dict(multi_grid=(1, 2)), '2 unit rates, but block5 has 3 units'),
         (dict(multi_grid=((1, 2, 1),)), 'unit rates for 1 blocks, but there are 3'),
         (dict(out_blocks=(8,)), r'from 4 \(the input\) to 7, but got \(8,\)'),

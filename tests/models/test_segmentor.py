@@ -16,10 +16,13 @@ CASCADE = dict(type='CascadeNeck', depth=18, base_channels=8)
 @pytest.fixture
 def segmentor(build):
     def segmentor(backbone=None, decode_head=None, **cfg):
+        backbone = dict(dict(depth=18, base_channels=8), **(backbone or {}))
         return build(
             type='DeepLabV3',
             data_preprocessor=dict(type='SegDataPreProcessor'),
-            backbone=dict(type='AtrousResNet', depth=18, base_channels=8, **(backbone or {})),
+            backbone=dict(
+                type='AtrousResNet', **{'depth': 18, 'base_channels': 8, **(backbone or {})}
+            ),
             decode_head=dict(
                 type='ImagePoolASPPHead',
                 **{'in_channels': 64, 'channels': 16, 'num_classes': 5, **(decode_head or {})},
@@ -233,10 +236,87 @@ def test_the_head_stands_under_a_stock_backbone_and_segmentor(build, batch):
     model = build(
         type='EncoderDecoder',
         backbone=dict(type='ResNetV1c', depth=18, base_channels=8, stem_channels=8),
-        decode_head=dict(type='ImagePoolASPPHead', in_channels=64, num_classes=5, channels=16),
+        decode_head=dict(
+            type='ImagePoolASPPHead',
+            in_channels=64,
+            num_classes=5,
+            channels=16,
+            output_stride=32,
+        ),
         train_cfg={},
         test_cfg=dict(mode='whole'),
     )
     model.train()
     model.loss(*batch)['decode.loss_ce'].backward()
     assert model.decode_head.aspp_modules[3].conv.weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize('backbone,head', [(8, 16), (16, 8), (32, 16)])
+def test_head_and_backbone_at_different_output_strides(build, batch, backbone, head):
+    model = build(
+        type='EncoderDecoder',
+        backbone=dict(type='AtrousResNet', depth=18, base_channels=8, output_stride=backbone),
+        decode_head=dict(
+            type='ImagePoolASPPHead',
+            in_channels=64,
+            num_classes=5,
+            channels=16,
+            output_stride=head,
+        ),
+    )
+    model.train()
+    with pytest.raises(ValueError, match=f'at output_stride {head} and expects a map of .*65, 65'):
+        model.loss(*batch)
+
+
+def test_an_auxiliary_head_follows_the_output_stride(segmentor, batch):
+    auxiliary = dict(type='ImagePoolASPPHead', in_channels=64, num_classes=5, channels=16)
+    model = segmentor(auxiliary_head=auxiliary, output_stride=8)
+    assert model.auxiliary_head.output_stride == 8
+    model.train()
+    assert set(model.loss(*batch)) >= {'decode.loss_ce', 'aux.loss_ce'}
+    assert segmentor(auxiliary_head=[auxiliary], output_stride=8).auxiliary_head[0].rates
+
+
+def test_a_whole_checkpoint_of_mmsegs_deeplabv3_gives_the_same_output(
+    build, segmentor, relative_error
+):
+    """Its published models: deep stem, output_stride 8, wide head, auxiliary head."""
+    auxiliary = dict(
+        type='FCNHead',
+        in_channels=128,
+        in_index=2,
+        channels=16,
+        num_convs=1,
+        concat_input=False,
+        num_classes=5,
+        norm_cfg=dict(type='BN'),
+    )
+    wide = dict(in_channels=256, num_classes=5, channels=32, norm_cfg=dict(type='BN'))
+    theirs = build(
+        type='EncoderDecoder',
+        backbone=dict(
+            type='ResNetV1c',
+            depth=50,
+            stem_channels=8,
+            base_channels=8,
+            strides=(1, 2, 1, 1),
+            dilations=(1, 1, 2, 4),
+            contract_dilation=True,
+        ),
+        decode_head=dict(type='ASPPHead', in_index=3, dilations=(1, 12, 24, 36), **wide),
+        auxiliary_head=auxiliary,
+        test_cfg=dict(mode='whole'),
+    )
+    ours = segmentor(
+        backbone=dict(depth=50, deep_stem=True),
+        decode_head=dict(projection_kernel=3, align_corners=False, **wide),
+        auxiliary_head=auxiliary,
+        output_stride=8,
+        seed=1,
+    )
+    ours.load_state_dict(theirs.state_dict())
+    image, meta = torch.randn(1, 3, 71, 90), [dict(img_shape=(71, 90), ori_shape=(71, 90))]
+    with torch.no_grad():
+        expected = theirs.encode_decode(image, meta)
+        assert relative_error(ours.encode_decode(image, meta), expected) < 1e-5

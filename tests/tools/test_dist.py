@@ -52,6 +52,12 @@ def weights(path):
     return torch.load(path, map_location='cpu')['state_dict']
 
 
+def gradients(path):
+    """Gradient of each weight in the first step: what momentum starts from."""
+    states = torch.load(path, map_location='cpu')['optimizer']['state']
+    return {key: state['momentum_buffer'] for key, state in states.items()}
+
+
 def difference(one, other):
     assert one.keys() == other.keys()
     return max((one[key].double() - other[key].double()).abs().max().item() for key in one)
@@ -94,6 +100,12 @@ def test_two_processes_resume(two):
     assert 'resumed epoch: 0, iter: 2' in resumed
     assert weights(work_dir / 'iter_3.pth')
     assert warned(resumed) == []
+
+
+def test_two_processes_have_the_gradient_of_one(one, two):
+    single = gradients(one / 'iter_1.pth')
+    assert difference(single, gradients(two[0] / 'iter_1.pth')) < 1e-5
+    assert max(gradient.abs().max().item() for gradient in single.values()) > 1e-2
 
 
 @pytest.mark.parametrize('iteration', [1, 2, 3])

@@ -81,7 +81,7 @@ PARTS = dict(
     backbone=BACKBONE,
     head=HEAD,
     wrapper=WRAPPER,
-    together=BACKBONE + HEAD + WRAPPER,
+    together=BACKBONE.replace('depth=18', 'depth=18, output_stride=8') + HEAD + WRAPPER,
     segmentor=BACKBONE + HEAD + WRAPPER + SEGMENTOR,
 )
 
