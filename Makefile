@@ -11,8 +11,9 @@ STAMP := .venv/installed
 
 .PHONY: demo test lint
 
+# Waiting threads sleep: spinning ones take the cores from the loader and from other programs.
 demo: $(STAMP)
-	$(RUN) tools/demo.py
+	OMP_WAIT_POLICY=PASSIVE $(RUN) tools/demo.py
 
 # Two processes of one thread each are faster than one process of two threads.
 test: $(STAMP)
