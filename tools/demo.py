@@ -28,12 +28,15 @@ from mmseg_deeplabv3x.evaluation.confusion import (
 CONFIG = 'configs/deeplabv3x_r18_os16_shapes.py'
 DATA = Path('data/shapes')
 WORK_DIR = Path('work_dirs/demo')
+AT_8 = ['--cfg-options', 'model.output_stride=8']
 EVALUATIONS = {
     'output_stride 16': ('os16', []),
-    'output_stride 8': ('os8', ['--cfg-options', 'model.output_stride=8']),
-    '8, multi-scale + flip': ('os8_tta', ['--cfg-options', 'model.output_stride=8', '--tta']),
+    'output_stride 8': ('os8', AT_8),
+    'output_stride 8, scales + flip': ('os8_tta', [*AT_8, '--tta']),
 }
-PROGRESS = re.compile(r'(?:Iter|Epoch)\(\w+\) +\[ *(\d+/\d+)\].*?eta: ([\d:]+)(?:.*?(loss: \S+))?')
+PROGRESS = re.compile(
+    r'(?:Iter|Epoch)\((\w+)\) +\[ *(\d+/\d+)\].*?eta: ([\d:]+)(?:.*?(loss: \S+))?'
+)
 
 
 def main():
@@ -58,11 +61,13 @@ def main():
             call(name, 'tools/test.py', CONFIG, checkpoint, *output, *options)
             matrix = folder_confusion(folder / 'ids', DATA / 'SegmentationClass', len(classes))
         columns[title] = class_iou(matrix)
-    columns['always background'] = commonest_class_iou(matrix)
+    columns['chance'] = commonest_class_iou(matrix)
 
-    print(f'\n{iou_table(classes, columns)}\n')
-    print('Time: ' + ', '.join(f'{name} {spent:.0f} s' for name, spent in seconds.items()))
-    print('Pictures, image | ground truth | prediction:')
+    print(f'\n{iou_table(classes, columns)}\nchance: answering "background" everywhere\n')
+    print('Time:')
+    for name, spent in seconds.items():
+        print(f'  {name:<32}{spent:4.0f} s')
+    print('\nPictures, image | ground truth | prediction:')
     for name, _ in EVALUATIONS.values():
         print(f'  {WORK_DIR / name / "pictures"}')
 
@@ -93,8 +98,8 @@ def call(name, *command):
             last.append(line)
             progress = PROGRESS.search(line)
             if progress:
-                done, left, loss = progress.groups()
-                print(f'  {done}, {left} left' + (f', {loss}' if loss else ''), flush=True)
+                mode, done, left, loss = progress.groups()
+                print(f'  {mode} {done}, {left} left' + (f', {loss}' if loss else ''), flush=True)
     if process.returncode:
         sys.exit(
             f'\n{"".join(last)}\nFailed with exit code {process.returncode}: {shown}\n'

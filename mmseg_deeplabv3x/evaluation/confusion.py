@@ -98,5 +98,5 @@ def iou_table(classes: list, columns: dict[str, np.ndarray]) -> str:
     rule = '-' * len(row('', [''] * len(columns)))
     lines = [row('IoU in %', columns), rule]
     lines += [row(name, numbers(values)) for name, *values in zip(classes, *columns.values())]
-    lines += [rule, row('mean', numbers([np.nanmean(values) for values in columns.values()]))]
+    lines += [rule, row('mIoU', numbers([np.nanmean(values) for values in columns.values()]))]
     return '\n'.join(lines)

@@ -78,5 +78,5 @@ def test_folders_that_do_not_match_are_refused(tmp_path):
 def test_table():
     table = iou_table(['sky', 'tree'], {'16': np.array([0.5, np.nan]), 'flip': np.array([1, 0.25])})
     rows = [line.split() for line in table.split('\n') if line.strip('-')]
-    assert rows[1:] == [['sky', '50.0', '100.0'], ['tree', '-', '25.0'], ['mean', '50.0', '62.5']]
+    assert rows[1:] == [['sky', '50.0', '100.0'], ['tree', '-', '25.0'], ['mIoU', '50.0', '62.5']]
     assert len({len(line) for line in table.split('\n')}) == 1

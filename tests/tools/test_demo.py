@@ -35,7 +35,7 @@ def test_the_screen_shows_command_and_progress_and_the_log_everything(demo, tmp_
     demo.call('training', tool, '--flag', 7)
     first, *progress = capsys.readouterr().out.splitlines()
     assert first.endswith(f'{tool} --flag 7')
-    assert progress == ['  50/600, 0:01:50 left, loss: 0.77', '  100/100, 0:00:03 left']
+    assert progress == ['  train 50/600, 0:01:50 left, loss: 0.77', '  val 100/100, 0:00:03 left']
     assert (tmp_path / 'training.log').read_text().splitlines() == list(LOG)
 
 
