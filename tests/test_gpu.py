@@ -1,0 +1,27 @@
+"""The main job on a GPU: mixed precision, resume, evaluation."""
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from mmseg_deeplabv3x.engine import cli
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA GPU')
+
+
+def test_trains_with_amp_resumes_and_evaluates(tiny_config, tmp_path):
+    config, work_dir = tiny_config('gpu'), tmp_path / 'run'
+    line = [config, '--work-dir', str(work_dir), '--amp', '--cfg-options']
+    cli.train([*line, 'train_cfg.max_iters=2', 'train_cfg.val_interval=2'])
+    half = torch.load(work_dir / 'iter_2.pth', map_location='cpu')
+    assert half['optimizer'].get('loss_scaler'), "float16's loss scale is in the checkpoint"
+    cli.train([config, '--work-dir', str(work_dir), '--amp', '--resume'])
+    assert torch.load(work_dir / 'iter_4.pth', map_location='cpu')['meta']['iter'] == 4
+
+    cfg = Config.fromfile(config)
+    cfg.update(work_dir=str(tmp_path / 'test'), load_from=str(work_dir / 'iter_4.pth'))
+    cfg.experiment_name = 'gpu_evaluation'
+    runner = Runner.from_cfg(cfg)
+    assert 0 <= runner.test()['mIoU'] <= 100
+    assert next(runner.model.parameters()).is_cuda
