@@ -93,7 +93,7 @@ def test_show_dir_has_a_picture_and_out_a_mask_of_every_image(later, shapes_root
     mask = Image.open(root / 'masks' / f'{names[0]}.png')
     assert mask.size == (96, 72)
     assert np.asarray(mask).max() < 9
-    assert '|    disc    |' in output['drawn'], 'the table by class'
+    assert '|    ring    |' in output['drawn'], 'the table by class'
 
 
 def test_tta_evaluates(later):
