@@ -14,7 +14,7 @@ def main():
     parser.add_argument('--num-train', type=int, default=800, help='images to train on')
     parser.add_argument('--num-val', type=int, default=100, help='images to evaluate on')
     parser.add_argument(
-        '--size', type=int, nargs=2, default=(180, 240), metavar=('H', 'W'), help='image size'
+        '--size', type=int, nargs=2, default=(145, 193), metavar=('H', 'W'), help='image size'
     )
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument(

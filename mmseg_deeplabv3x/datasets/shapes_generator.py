@@ -3,12 +3,14 @@
 Nothing is downloaded; the same arguments give the same pixels on any number of threads.
 What makes it a problem for a segmentation head and not only for a classifier of patches:
 
-- ``dot``, ``disc``, ``box`` and ``ring`` of an image wear the same paint (colour and stripes). A
-  pixel inside says only "paint"; which class it is says the outline, up to 80 pixels away.
-- ``buoy`` and ``flag`` are the same marker on the same grey plate. It is a buoy on water and a
-  flag on land, and the two grounds differ in nothing but the direction of a noisy texture.
-- ``bar`` is thin, ``dot`` is small, ``star`` is rare, and strokes in the colour of the paint, which
-  belong to the background, lie everywhere.
+- The ground is a mosaic of blue and sand patches. Where blue prevails in the whole image (60 %) it
+  is water, else land; no single patch tells, and a crop may mislead: train on whole images.
+- The large red disc is a ``raft`` on water and a ``roof`` on land, the green triangle a ``buoy`` or
+  a ``flag``: the same pixels, and only the whole image says which.
+- ``dot`` and ``ring`` wear the same red, striped paint as the large disc: their size and their
+  hole are the difference. Scales run from a dot 14 pixels wide to a disc over half of the image.
+- ``bar`` is thin and long, ``dot`` is small, ``star`` is rare. Short strokes in the colours of all
+  objects lie everywhere and belong to the background.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from PIL import Image
 
 from .parallel import map_files
 
-CLASSES = ('background', 'dot', 'disc', 'box', 'ring', 'buoy', 'flag', 'bar', 'star')
+CLASSES = ('background', 'dot', 'raft', 'roof', 'ring', 'buoy', 'flag', 'bar', 'star')
 PALETTE = (
     (0, 0, 0),
     (230, 25, 75),
@@ -42,15 +44,18 @@ VOID = 255
 SPLITS = ('train', 'val')
 
 # Raise it when drawings change, so that a root made by an older version is not taken for current.
-_DRAWING = 1
+_DRAWING = 2
 _RECORD = 'shapes.json'
+
+# Hues in OpenCV's degrees, 0 to 180.
+_RED, _SAND, _YELLOW, _GREEN, _BLUE, _PINK = 0, 18, 28, 65, 105, 150
 
 
 def generate_shapes(
     root,
     num_train: int = 800,
     num_val: int = 100,
-    size: tuple[int, int] = (180, 240),
+    size: tuple[int, int] = (145, 193),
     seed: int = 0,
     overwrite: bool = False,
     workers: int | None = None,
@@ -66,7 +71,8 @@ def generate_shapes(
         root: Folder to make.
         num_train: Images of the train split.
         num_val: Images of the val split.
-        size: Height and width of each image in pixels. Objects are drawn in proportion.
+        size: Height and width of each image in pixels. Objects are drawn in proportion. The default
+            is of the form 16 k + 1, so that a whole image is a legal crop.
         seed: Image i of a split depends on the seed, the split and i only.
         overwrite: Replace a Shapes root that was made with other arguments.
         workers: Threads; by default one for each core.
@@ -170,44 +176,41 @@ def _write_one(root: Path, size: tuple[int, int], seed: int, task: tuple[str, in
 
 
 class _Scene:
-    """One image and its labels, painted from back to front.
+    """One image and its labels, painted from back to front, the ground under all of it last.
 
-    Lengths are those of an image 180 pixels high; ``unit`` takes them to this one.
+    Lengths are those of an image 145 pixels high; ``unit`` takes them to this one.
     """
 
     def __init__(self, rng: np.random.Generator, size: tuple[int, int]):
         self.rng = rng
         self.size = size
-        self.unit = min(size) / 180
+        self.unit = min(size) / 145
         self.labels = np.zeros(size, np.uint8)
+        self.image = np.zeros((*size, 3), np.float32)
+        self.bare = np.ones(size, bool)  # where nothing lies on the ground
 
     def draw(self) -> tuple[np.ndarray, np.ndarray]:
         rng = self.rng
         water = rng.random() < 0.5
-        self.image = self._ground(water)
-        paint = self._paint()
-        self._strokes(paint)
+        paint = self._stripes() + self._colour(_RED)
+        self._strokes()
 
-        circle, square, triangle = _polygon(64), _polygon(4), _polygon(3)
-        bar, star = np.float32([(-1, -0.03), (1, -0.03), (1, 0.03), (-1, 0.03)]), _polygon(5, 0.45)
+        circle, triangle, star = _polygon(64), _polygon(3), _polygon(5, 0.45)
         for _ in range(rng.integers(1, 3)):
-            if rng.random() < 0.5:
-                self._put('disc', circle, self._radius(26, 80), paint)
-            else:
-                self._put('box', square, self._radius(32, 95), paint)
-        for _ in range(rng.integers(0, 3)):
-            self._put('ring', circle, self._radius(14, 34), paint, hole=0.6)
+            self._put('raft' if water else 'roof', circle, self._radius(28, 66), paint)
+        for _ in range(rng.integers(1, 3)):
+            self._put('ring', circle, self._radius(16, 30), paint, hole=0.6)
         for _ in range(rng.integers(1, 4)):
-            centre = self._put('background', circle, self._radius(16, 24), self._colour(0.1))
-            self._put(
-                'buoy' if water else 'flag', triangle, self._radius(7, 12), self._colour(), centre
-            )
-        for _ in range(rng.integers(0, 3)):
-            self._put('bar', bar, self._radius(40, 100), self._colour())
-        for _ in range(rng.integers(2, 7)):
-            self._put('dot', circle, self._radius(4, 7), paint)
-        if rng.random() < 0.12:
-            self._put('star', star, self._radius(11, 18), self._colour())
+            name = 'buoy' if water else 'flag'
+            self._put(name, triangle, self._radius(12, 18), self._colour(_GREEN))
+        for _ in range(rng.integers(1, 3)):
+            length = self._radius(36, 80)
+            self._put('bar', _rectangle(4 * self.unit / length), length, self._colour(_YELLOW))
+        for _ in range(rng.integers(2, 6)):
+            self._put('dot', circle, self._radius(7, 10), paint)
+        if rng.random() < 0.2:
+            self._put('star', star, self._radius(18, 26), self._colour(_PINK))
+        self._ground(water)
         return self._photograph(), self.labels
 
     def _radius(self, low: float, high: float) -> float:
@@ -223,46 +226,45 @@ class _Scene:
         coarse = self.rng.standard_normal((rows, columns), np.float32)
         return cv2.resize(coarse, self.size[::-1], interpolation=cv2.INTER_CUBIC)[..., None]
 
-    def _colour(self, saturation: float = 0.8) -> np.ndarray:
-        """A random colour, BGR."""
-        hue, value = self.rng.uniform(0, 180), self.rng.uniform(120, 255)
-        pixel = np.uint8([[[hue, 255 * saturation, value]]])
+    def _colour(self, hue: float, saturation: float = 0.75) -> np.ndarray:
+        """A colour near a hue (in OpenCV's degrees, 0 to 180), BGR."""
+        hue = (hue + self.rng.uniform(-6, 6)) % 180
+        pixel = np.uint8([[[hue, 255 * saturation, self.rng.uniform(130, 240)]]])
         return cv2.cvtColor(pixel, cv2.COLOR_HSV2BGR)[0, 0].astype(np.float32)
 
-    def _ground(self, water: bool) -> np.ndarray:
-        grain = (3, 9) if water else (5, 5)
-        texture = 18 * self._noise(*grain) + 14 * self._noise(30, 30)
-        return self._colour(self.rng.uniform(0.1, 0.35)) * 0.7 + texture
+    def _ground(self, water: bool) -> None:
+        """Large patches; of all that is to be seen, 60 % is blue on water and 40 % on land."""
+        patches = self._noise(40, 40)
+        blue = patches > np.quantile(patches[self.bare], 0.4 if water else 0.6)
+        colour = np.where(blue, self._colour(_BLUE, 0.3), self._colour(_SAND, 0.3))
+        ground = colour * 0.75 + 8 * self._noise(4, 4)
+        np.copyto(self.image, ground, where=self.bare[..., None])
 
-    def _paint(self) -> np.ndarray:
-        """One colour with stripes across the image, (H, W, 3)."""
+    def _stripes(self) -> np.ndarray:
+        """A wave across the image, (H, W, 1)."""
         angle, period = self.rng.uniform(0, np.pi), self.rng.uniform(5, 9) * self.unit
         y, x = np.mgrid[: self.size[0], : self.size[1]]
         wave = np.sin((x * np.cos(angle) + y * np.sin(angle)) * 2 * np.pi / period)
-        return self._colour() + 25 * wave.astype(np.float32)[..., None]
+        return 20 * wave.astype(np.float32)[..., None]
 
-    def _strokes(self, paint: np.ndarray) -> None:
-        """Clutter: short strokes, half of them in paint; they belong to the background."""
-        painted = np.zeros(self.size, np.uint8)
-        for i in range(self.rng.integers(15, 40)):
+    def _strokes(self) -> None:
+        """Clutter: short strokes in the colours of the objects; they belong to the background."""
+        for _ in range(self.rng.integers(8, 18)):
             start = self.rng.uniform(0, self.size[::-1])
             end = start + self.unit * self.rng.uniform(-16, 16, 2)
             ends = [tuple(int(round(v)) for v in point) for point in (start, end)]
             width = max(1, round(self.unit * self.rng.uniform(1, 4)))
-            if i % 2:
-                cv2.line(painted, *ends, 1, width)
-            else:
-                cv2.line(self.image, *ends, self._colour().tolist(), width)
-        np.copyto(self.image, paint, where=painted[..., None] > 0)
+            colour = self._colour(self.rng.choice([_RED, _GREEN, _YELLOW, _PINK]))
+            stroke = cv2.line(np.zeros(self.size, np.uint8), *ends, 1, width)
+            self._cover(stroke, colour)
 
-    def _put(self, name, outline, radius, texture, centre=None, hole=0.0) -> np.ndarray:
-        """Paint one object and label it; returns its centre (x, y).
+    def _put(self, name, outline, radius, texture, hole=0.0) -> None:
+        """Paint one object where little stands yet, and label it.
 
         The void border lies outside the object, so that thin ones keep their pixels.
         """
-        if centre is None:
-            tries = self.rng.uniform(0.05, 0.95, (8, 2)) * self.size[::-1]
-            centre = min(tries, key=lambda at: self._overlap(at, radius))
+        tries = self.rng.uniform(0.05, 0.95, (16, 2)) * self.size[::-1]
+        centre = min(tries, key=lambda at: self._overlap(at, radius))
         angle = self.rng.uniform(0, 2 * np.pi)
         rotation = np.array([(np.cos(angle), np.sin(angle)), (-np.sin(angle), np.cos(angle))])
         points = outline @ rotation * radius
@@ -273,8 +275,11 @@ class _Scene:
         border = cv2.dilate(shape, np.ones((5, 5), np.uint8)) - shape
         self.labels[border > 0] = VOID
         self.labels[shape > 0] = CLASSES.index(name)
+        self._cover(shape, texture)
+
+    def _cover(self, shape: np.ndarray, texture: np.ndarray) -> None:
         np.copyto(self.image, texture, where=shape[..., None] > 0)
-        return centre
+        self.bare[shape > 0] = False
 
     def _overlap(self, centre: np.ndarray, radius: float) -> float:
         """Share of a square around the centre that is taken already."""
@@ -298,3 +303,8 @@ def _polygon(corners: int, inner: float = 1.0) -> np.ndarray:
     angle = np.arange(count) * 2 * np.pi / count
     length = np.where(np.arange(count) % 2, inner, 1.0)
     return np.stack([length * np.cos(angle), length * np.sin(angle)], axis=1)
+
+
+def _rectangle(height: float) -> np.ndarray:
+    """Corners (4, 2) of a bar from -1 to 1 with this half height."""
+    return np.array([(-1, -height), (1, -height), (1, height), (-1, height)])

@@ -7,6 +7,8 @@ from PIL import Image
 from mmseg_deeplabv3x.datasets import shapes_generator
 from mmseg_deeplabv3x.datasets.shapes_generator import CLASSES, PALETTE, draw_scene, generate_shapes
 
+WATER_AND_LAND = ('raft', 'buoy'), ('roof', 'flag')
+
 
 def digest(root):
     """What every file under a root holds."""
@@ -93,14 +95,14 @@ def test_bad_arguments(tmp_path, arguments, message):
 @pytest.fixture(scope='module')
 def labels():
     """60 label images at the default size."""
-    scenes = [draw_scene(np.random.default_rng([5, i]), (180, 240)) for i in range(60)]
+    scenes = [draw_scene(np.random.default_rng([5, i]), (145, 193)) for i in range(60)]
     return np.stack([labels for _, labels in scenes])
 
 
 def test_scales_differ_strongly(labels):
     pixels = {name: max((image == i).sum() for image in labels) for i, name in enumerate(CLASSES)}
-    assert pixels['disc'] > 0.25 * labels[0].size
-    assert pixels['dot'] < 0.03 * labels[0].size
+    assert min(pixels['raft'], pixels['roof']) > 0.25 * labels[0].size
+    assert pixels['dot'] < 0.05 * labels[0].size  # all dots of an image together
 
 
 def test_every_class_occurs_and_the_star_is_rare(labels):
@@ -109,10 +111,19 @@ def test_every_class_occurs_and_the_star_is_rare(labels):
     assert share['star'] < 0.3 < min(share[name] for name in CLASSES if name != 'star')
 
 
-def test_marker_is_named_after_the_scene(labels):
+def test_the_whole_scene_names_its_objects(labels):
+    water, land = ({CLASSES.index(name) for name in pair} for pair in WATER_AND_LAND)
     for image in labels:
-        found = set(np.unique(image)) & {CLASSES.index('buoy'), CLASSES.index('flag')}
-        assert len(found) <= 1
+        assert not (water & set(image.flat) and land & set(image.flat))
+
+
+def test_blue_prevails_on_water_only():
+    afloat = {CLASSES.index('raft'), CLASSES.index('buoy')}
+    for i in range(20):
+        image, labels = draw_scene(np.random.default_rng([5, i]), (145, 193))
+        ground = image[labels == 0].astype(int)
+        blue = (ground[:, 0] > ground[:, 2]).mean()
+        assert (blue > 0.5) == bool(afloat & set(labels.flat))
 
 
 def test_void_lies_between_different_classes(labels):
