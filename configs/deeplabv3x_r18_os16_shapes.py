@@ -8,10 +8,10 @@ _base_ = [
 ]
 
 model = dict(
-    data_preprocessor=dict(size=(161, 161)),
+    data_preprocessor=dict(size=(145, 193)),
     backbone=dict(base_channels=32),
     decode_head=dict(in_channels=256, channels=64, num_classes=9),
 )
 # short and at a high rate: some two minutes on two cores
-train_cfg = dict(max_iters=500, val_interval=500)
-optim_wrapper = dict(optimizer=dict(lr=0.15))
+train_cfg = dict(max_iters=400, val_interval=400)
+optim_wrapper = dict(optimizer=dict(lr=0.3))

@@ -6,7 +6,7 @@ data_root = 'data/shapes'
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations'),
-    dict(type='RandomCrop', crop_size=(161, 161)),
+    dict(type='RandomCrop', crop_size=(145, 193)),
     dict(type='RandomFlip', prob=0.5),
     dict(type='PackSegInputs'),
 ]
