@@ -1,5 +1,5 @@
 # make demo   train a small DeepLabv3 on generated data, evaluate it and draw its predictions
-# make test   the tests that are not marked slow
+# make test   all tests
 # make lint   ruff
 #
 # Each first makes .venv with the versions of constraints.txt, and again only when those change.

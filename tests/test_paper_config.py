@@ -25,17 +25,18 @@ from mmseg_deeplabv3x.paper.config import (
 
 
 @pytest.mark.parametrize(
-    'dataset,classes,crop,small_crop', [('camvid', 11, 321, 193), ('shapes', 9, 161, 97)]
+    'dataset,classes,crop,small_crop',
+    [('camvid', 11, (321, 321), (193, 193)), ('shapes', 9, (145, 193), (97, 129))],
 )
 def test_small_data_sets_keep_their_own_crop_batch_and_momentum(dataset, classes, crop, small_crop):
     own = Config.fromfile(CONFIGS / f'deeplabv3x_r18_os16_{dataset}.py')
     for row_id in ('table3/mg124-block6', 'table8/crop321', 'table9/batch4'):
         cfg = row_config(ROWS[row_id], dataset)
-        model, side = cfg.model, small_crop if 'crop' in row_id else crop
+        model, size = cfg.model, small_crop if 'crop' in row_id else crop
         assert model.decode_head.num_classes == classes
-        assert model.data_preprocessor.size == (side, side)
+        assert model.data_preprocessor.size == size
         pipeline = cfg.train_dataloader.dataset.pipeline
-        assert [t.crop_size for t in pipeline if t.type == 'RandomCrop'] == [(side, side)]
+        assert [t.crop_size for t in pipeline if t.type == 'RandomCrop'] == [size]
         assert model.backbone.depth == 101 and model.backbone.init_cfg is None
         parts = [model.backbone, model.get('neck'), model.decode_head]
         found = [part.norm_cfg.momentum for part in parts if part and 'norm_cfg' in part]

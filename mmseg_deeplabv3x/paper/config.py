@@ -130,12 +130,13 @@ def _scale_batch_and_crop(cfg: Config, row: Row) -> None:
             )
         loader.batch_size = images
     if row.crop != PAPER_CROP:
-        steps = (cfg.model.data_preprocessor.size[0] - 1) / 16
-        side = 16 * round(steps * (row.crop - 1) / (PAPER_CROP - 1)) + 1
-        cfg.model.data_preprocessor.size = (side, side)
+        share = (row.crop - 1) / (PAPER_CROP - 1)
+        own = cfg.model.data_preprocessor.size
+        size = tuple(16 * round((side - 1) / 16 * share) + 1 for side in own)
+        cfg.model.data_preprocessor.size = size
         for transform in loader.dataset.pipeline:
             if transform.type == 'RandomCrop':
-                transform.crop_size = (side, side)
+                transform.crop_size = size
 
 
 def _set_views(cfg: Config, row: Row) -> None:
