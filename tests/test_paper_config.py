@@ -37,7 +37,7 @@ def test_small_data_sets_keep_their_own_crop_batch_and_momentum(dataset, classes
         assert model.data_preprocessor.size == size
         pipeline = cfg.train_dataloader.dataset.pipeline
         assert [t.crop_size for t in pipeline if t.type == 'RandomCrop'] == [size]
-        assert model.backbone.depth == 101 and model.backbone.init_cfg is None
+        assert model.backbone.depth == 101 and 'init_cfg' not in model.backbone
         parts = [model.backbone, model.get('neck'), model.decode_head]
         found = [part.norm_cfg.momentum for part in parts if part and 'norm_cfg' in part]
         assert found == [0.1, 0.1]
@@ -55,6 +55,15 @@ def test_neck_and_head_follow_the_backbone():
     assert network.decode_head.conv_seg.in_channels == 64
     weights = row_config(ROWS['table1/os8'], options=options).model.backbone.init_cfg.checkpoint
     assert weights == 'torchvision://resnet34'
+
+
+def test_small_data_sets_can_start_from_weights_all_the_same():
+    weights = {'type': 'Pretrained', 'prefix': 'backbone.', 'checkpoint': 'start.pth'}
+    options = {f'model.backbone.init_cfg.{key}': value for key, value in weights.items()}
+    row = ROWS['table8/no-bn']
+    cfg = row_config(row, 'camvid', options)
+    assert cfg.model.backbone.init_cfg == weights
+    assert not missing_weights(row, cfg) and missing_weights(row, row_config(row, 'camvid'))
 
 
 def test_rows_that_change_the_batch_change_the_one_of_the_options():

@@ -109,7 +109,7 @@ def _on_small_dataset(published: Config, small: Config) -> Config:
     for part in (model.backbone, model.get('neck'), model.decode_head):
         if part and 'norm_cfg' in part:
             part.norm_cfg = own.backbone.norm_cfg
-    model.backbone.init_cfg = None
+    model.backbone.pop('init_cfg')  # set to None, options could not name weights
     if 'base_channels' in own.backbone:
         model.backbone.base_channels = own.backbone.base_channels
     if model.decode_head.type == own.decode_head.type:
@@ -153,8 +153,9 @@ def _fit_parts(model: Config) -> None:
     """Let pretrained weights, neck and head follow the backbone's depth and width."""
     backbone, neck, head = model.backbone, model.get('neck'), model.decode_head
     unit, _ = ResNet.arch_settings[backbone.depth]
-    if backbone.init_cfg and backbone.init_cfg.checkpoint.startswith('torchvision://resnet'):
-        backbone.init_cfg.checkpoint = f'torchvision://resnet{backbone.depth}'
+    weights = backbone.get('init_cfg')
+    if weights and weights.checkpoint.startswith('torchvision://resnet'):
+        weights.checkpoint = f'torchvision://resnet{backbone.depth}'
     if neck:
         neck.depth = backbone.depth
         if 'base_channels' in backbone:
@@ -172,7 +173,7 @@ def missing_weights(row: Row, cfg: Config) -> str:
             f'{row.id} starts from {weights}, which is not there: put it there or name another '
             'with --cfg-options load_from=FILE.'
         )
-    if cfg.model.freeze_bn and not weights and not cfg.model.backbone.init_cfg:
+    if cfg.model.freeze_bn and not weights and not cfg.model.backbone.get('init_cfg'):
         return (
             f'{row.id} freezes BN, which has learnt nothing in a network from scratch: name '
             'weights to start from with --cfg-options load_from=FILE.'
