@@ -1,6 +1,7 @@
-"""Registered engine: schedules and optimizer wrappers; the tools' logic is in ``cli``."""
+"""Registered engine: schedules, hooks and optimizer wrappers; the tools' logic is in ``cli``."""
 
 from .autocast_optim_wrapper import AutocastOptimWrapper
 from .poly_lr import DeepLabPolyLR
+from .progress_logger_hook import ProgressLoggerHook
 
-__all__ = ['AutocastOptimWrapper', 'DeepLabPolyLR']
+__all__ = ['AutocastOptimWrapper', 'DeepLabPolyLR', 'ProgressLoggerHook']

@@ -17,7 +17,9 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 from mmseg.registry import RUNNERS
 
+from ..atrous import check_output_stride
 from .data_roots import check_data_roots
+from .views import set_output_stride, use_tta
 
 
 def train(argv: Sequence[str] | None = None) -> None:
@@ -36,7 +38,10 @@ def test(argv: Sequence[str] | None = None) -> None:
     Args:
         argv (Sequence[str], optional): The arguments. Default: those of the process.
     """
-    args = test_parser().parse_args(argv)
+    parser = test_parser()
+    args = parser.parse_args(argv)
+    if not args.tta and (args.scales or args.no_flip):
+        parser.error('--scales and --no-flip choose the views of --tta: add --tta')
     _run(test_config(args), args, lambda runner: runner.test())
 
 
@@ -80,8 +85,25 @@ def test_parser() -> argparse.ArgumentParser:
         '--wait-time', type=float, default=2, help='seconds before --show goes on (default: 2)'
     )
     parser.add_argument(
-        '--tta', action='store_true', help="test-time augmentation, by the config's tta_pipeline"
+        '--output-stride',
+        type=_output_stride,
+        metavar='N',
+        help='evaluate at this output_stride, whatever the model was trained at',
     )
+    parser.add_argument(
+        '--tta',
+        action='store_true',
+        help="mean over scales and flip: the views of the config's tta_pipeline, or the paper's if "
+        'it has none',
+    )
+    parser.add_argument(
+        '--scales',
+        nargs='+',
+        type=_scale,
+        metavar='S',
+        help="with --tta: these scales of the image's own size, as in 0.5 1.0 1.5",
+    )
+    parser.add_argument('--no-flip', action='store_true', help='with --tta: no mirror images')
     return parser
 
 
@@ -125,6 +147,25 @@ def _weights(path: str) -> str:
     return path
 
 
+def _output_stride(text: str) -> int:
+    try:
+        return check_output_stride(int(text) if text.isdecimal() else text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _scale(text: str) -> float:
+    try:
+        scale = float(text)
+    except ValueError:
+        scale = 0.0
+    if not 0 < scale < float('inf'):
+        raise argparse.ArgumentTypeError(
+            f"a scale is a number above 0, 1.0 for the image's own size, but got {text!r}"
+        )
+    return scale
+
+
 def train_config(args: argparse.Namespace) -> Config:
     """The config that a command line of :func:`train_parser` asks for.
 
@@ -162,15 +203,19 @@ def test_config(args: argparse.Namespace) -> Config:
 
     Raises:
         FileNotFoundError: If the data is not there.
-        ValueError: If ``--tta`` meets a config without ``tta_model`` and ``tta_pipeline``.
+        ValueError: If ``--output-stride`` meets a model that has none, or ``--tta`` a data set or
+            a ``tta_pipeline`` that it cannot change.
     """
     cfg = _load_config(args)
     cfg.load_from = args.checkpoint
     cfg.resume = False
     if args.show or args.show_dir:
         _draw(cfg, args)
+    _log_by_the_clock(cfg)
+    if args.output_stride:
+        set_output_stride(cfg.model, args.output_stride)
     if args.tta:
-        _use_tta(cfg)
+        use_tta(cfg, args.scales, False if args.no_flip else None)
     if args.out:
         evaluators = cfg.test_evaluator
         for evaluator in evaluators if isinstance(evaluators, list) else [evaluators]:
@@ -281,12 +326,12 @@ def _draw(cfg: Config, args: argparse.Namespace) -> None:
         cfg.visualizer = dict(visualizer, vis_backends=backends)
 
 
-def _use_tta(cfg: Config) -> None:
-    missing = [key for key in ('tta_model', 'tta_pipeline') if key not in cfg]
-    if missing:
-        raise ValueError(f'--tta needs {" and ".join(missing)} in {cfg.filename}.')
-    cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
-    cfg.model = dict(cfg.tta_model, module=cfg.model)
+def _log_by_the_clock(cfg: Config) -> None:
+    """Let mmengine's logger show progress and time per image; a logger of another type stays."""
+    hooks = dict(cfg.get('default_hooks') or {})
+    logger = hooks.get('logger', dict(type='LoggerHook'))
+    if logger and logger['type'] == 'LoggerHook':
+        cfg.default_hooks = dict(hooks, logger=dict(logger, type='ProgressLoggerHook'))
 
 
 def init_process_group(launcher: str) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from mmengine.config import Config
 from mmseg.models.backbones import ResNet
 
+from ..engine.views import set_views
 from .rows import CITYSCAPES, FINE_AND_COARSE, PAPER_BATCH_SIZE, PAPER_CROP, Row
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
@@ -92,7 +93,7 @@ def row_config(
     if row.eval_stride != row.train_stride:
         cfg.model.output_stride = dict(train=row.train_stride, test=row.eval_stride)
     if row.augmented:
-        _set_views(cfg, row)
+        set_views(cfg.tta_pipeline, row.scales, row.flip)
     cfg.merge_from_dict(options)
     if iters is not None:
         cfg.train_cfg.max_iters = iters
@@ -137,16 +138,6 @@ def _scale_batch_and_crop(cfg: Config, row: Row) -> None:
         for transform in loader.dataset.pipeline:
             if transform.type == 'RandomCrop':
                 transform.crop_size = size
-
-
-def _set_views(cfg: Config, row: Row) -> None:
-    """What ``tools/test.py --tta`` shows the network of each image."""
-    views = next(t for t in cfg.tta_pipeline if t.type == 'TestTimeAug').transforms
-    views[0] = [dict(type='Resize', scale_factor=scale, keep_ratio=True) for scale in row.scales]
-    views[1] = [
-        dict(type='RandomFlip', prob=prob, direction='horizontal')
-        for prob in ((0.0, 1.0) if row.flip else (0.0,))
-    ]
 
 
 def _fit_parts(model: Config) -> None:

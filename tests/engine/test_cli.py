@@ -256,9 +256,63 @@ def test_tta_wraps_the_model(tmp_path, config, checkpoint):
     assert cfg.test_dataloader.dataset.pipeline == ['augmented']
 
 
-def test_tta_without_its_settings_says_which(config, checkpoint):
-    with pytest.raises(ValueError, match='--tta needs tta_model and tta_pipeline in .*small.py'):
-        evaluation_config(config, checkpoint, '--tta')
+def test_the_views_are_those_of_the_command_line(tmp_path, checkpoint):
+    resize = dict(type='Resize', scale_factor=2.0, keep_ratio=True)
+    flips = [dict(type='RandomFlip', prob=prob, direction='horizontal') for prob in (0.0, 1.0)]
+    config = write(
+        tmp_path / 'augmented.py',
+        model=dict(type='DeepLabV3', output_stride=16),
+        test_dataloader=dict(dataset=dict(pipeline=[])),
+        tta_pipeline=[dict(type='TestTimeAug', transforms=[[resize], flips])],
+    )
+
+    def evaluated(*argv):
+        cfg = evaluation_config(config, checkpoint, '--tta', *argv)
+        (augment,) = cfg.test_dataloader.dataset.pipeline
+        scales, flips = augment.transforms
+        return [s['scale_factor'] for s in scales], [f['prob'] for f in flips]
+
+    assert evaluated() == ([2.0], [0.0, 1.0])
+    assert evaluated('--scales', '0.5', '1') == ([0.5, 1.0], [0.0, 1.0])
+    assert evaluated('--no-flip') == ([2.0], [0.0])
+    cfg = evaluation_config(config, checkpoint, '--tta', '--output-stride', '8')
+    assert cfg.model.module.output_stride == dict(train=16, test=8)
+
+
+@pytest.mark.parametrize('flags', [['--scales', '1.0'], ['--no-flip']])
+def test_views_need_tta(config, checkpoint, flags, capsys):
+    with pytest.raises(SystemExit):
+        cli.test([config, checkpoint, *flags])
+    assert '--scales and --no-flip choose the views of --tta: add --tta' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    'flag, value, message',
+    [
+        *(('--scales', bad, 'a scale is a number above 0') for bad in ('0', '-1', 'inf', 'big')),
+        *(('--output-stride', bad, 'must be a power of two of at least 8') for bad in ('12', 'x')),
+    ],
+)
+def test_bad_views_are_one_sentence(config, checkpoint, flag, value, message, capsys):
+    with pytest.raises(SystemExit):
+        cli.test([config, checkpoint, flag, value])
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert f'argument {flag}' in error and message in error and value in error
+
+
+def test_mmengines_logger_becomes_one_that_shows_the_time_per_image(tmp_path, checkpoint):
+    def logger(**cfg):
+        path = write(tmp_path / 'logging.py', model={}, **cfg)
+        return evaluation_config(path, checkpoint).get('default_hooks', {}).get('logger')
+
+    def of_config(logger):
+        return dict(default_hooks=dict(timer=dict(type='IterTimerHook'), logger=logger))
+
+    ours = dict(type='ProgressLoggerHook')
+    assert logger() == ours
+    assert logger(**of_config(dict(type='LoggerHook', interval=3))) == dict(ours, interval=3)
+    assert logger(**of_config(dict(type='Other'))) == dict(type='Other')
+    assert logger(**of_config(None)) is None
 
 
 # ---------------------------------------------------------------- several processes
