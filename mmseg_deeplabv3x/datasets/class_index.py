@@ -10,11 +10,11 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import mmcv
 import numpy as np
 from mmengine.logging import print_log
 
 from .parallel import map_files
+from .reading import read_mask
 
 _IDS = 256  # labels are uint8
 
@@ -35,7 +35,7 @@ def count_labels(masks: Sequence[str], cache_file: str | os.PathLike) -> np.ndar
 
     Raises:
         FileNotFoundError: If label images are missing.
-        ValueError: If a label image is RGB or cannot be decoded.
+        BadSampleError: If a label image is RGB or cannot be decoded; a ValueError.
     """
     cache_file = Path(cache_file).absolute()
     cache = _read(cache_file)
@@ -107,16 +107,7 @@ def _states(masks: Sequence[str]) -> list[tuple[int, int]]:
 
 
 def _count(mask: str) -> np.ndarray:
-    try:
-        labels = mmcv.imread(mask, 'unchanged', backend='pillow').squeeze()
-    except OSError as error:
-        raise ValueError(f'The label image {mask} cannot be decoded: {error}.') from error
-    if labels.ndim != 2:
-        raise ValueError(
-            f'The label image {mask} has {labels.shape[-1]} channels; expected a palette or gray '
-            'image of class ids.'
-        )
-    return np.bincount(labels.astype(np.uint8).ravel(), minlength=_IDS).astype(np.int32)
+    return np.bincount(read_mask(mask).ravel(), minlength=_IDS).astype(np.int32)
 
 
 def _read(cache_file: Path) -> dict[str, tuple[tuple[int, int], np.ndarray]]:

@@ -1,0 +1,120 @@
+"""Train on although some samples are bad."""
+
+from __future__ import annotations
+
+import copy
+import logging
+
+import torch
+from mmengine.dataset import BaseDataset, force_full_init
+from mmengine.logging import print_log
+from mmseg.registry import DATASETS
+
+from .reading import BadSampleError
+
+
+@DATASETS.register_module()
+class FaultTolerantDataset:
+    """Let another sample stand in for one whose files are bad, a limited number of times.
+
+    Bad is what ``LoadCheckedImage`` and ``LoadCheckedAnnotations`` refuse. The next good sample
+    stands in, so that a run repeats. Each bad sample is logged once, with its number; what counts
+    is how many different samples are bad, over all workers of a data loader. In a distributed run
+    every process counts for itself.
+
+    For training only: what stands in for a sample of an evaluation changes its result. Wrap the
+    data set itself, and this in ``BootstrapDataset`` and such: then no file counts twice.
+
+    Args:
+        dataset: A data set of mmseg or a wrapper of such, or the config of one.
+        on_bad_sample: 'raise' ends the run at the first one, and is the default since bad data
+            should be repaired; 'skip' goes on.
+        max_bad_samples: So many may be skipped. The default is low: many bad samples are a mistake
+            in the config or a broken disk, and no accident.
+        lazy_init: Leave all reading to ``full_init``.
+
+    Raises:
+        ValueError: If ``on_bad_sample`` is neither of the two, or ``max_bad_samples`` is no whole
+            number of at least 1; ``BadSampleError``, a ValueError, at a bad sample that may not be
+            skipped.
+    """
+
+    def __init__(
+        self,
+        dataset: BaseDataset | dict,
+        on_bad_sample: str = 'raise',
+        max_bad_samples: int = 10,
+        lazy_init: bool = False,
+    ):
+        if on_bad_sample not in ('raise', 'skip'):
+            raise ValueError(f"on_bad_sample must be 'raise' or 'skip', got {on_bad_sample!r}.")
+        if not isinstance(max_bad_samples, int) or max_bad_samples < 1:
+            raise ValueError(
+                f'max_bad_samples must be a whole number of at least 1, got {max_bad_samples!r}.'
+            )
+        self.dataset = DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
+        self.on_bad_sample = on_bad_sample
+        self.max_bad_samples = max_bad_samples
+        self._metainfo = self.dataset.metainfo
+        self._fully_initialized = False
+        if not lazy_init:
+            self.full_init()
+
+    @property
+    def metainfo(self) -> dict:
+        """Meta information of the wrapped data set."""
+        return copy.deepcopy(self._metainfo)
+
+    def full_init(self) -> None:
+        """Read the wrapped data set."""
+        if self._fully_initialized:
+            return
+        self.dataset.full_init()
+        # in shared memory, so that all workers of a loader count together
+        self._is_bad = torch.zeros(len(self.dataset), dtype=torch.bool).share_memory_()
+        self._fully_initialized = True
+
+    @force_full_init
+    def get_data_info(self, idx: int) -> dict:
+        """Annotation of one image.
+
+        Args:
+            idx: Index in this data set.
+
+        Returns:
+            The wrapped data set's annotation.
+        """
+        return self.dataset.get_data_info(idx)
+
+    @force_full_init
+    def __getitem__(self, idx: int) -> dict:
+        while True:
+            try:
+                return self.dataset[idx]
+            except BadSampleError as error:
+                if self.on_bad_sample == 'raise':
+                    raise
+                self._count(idx, error)
+            idx = (idx + 1) % len(self)
+
+    @force_full_init
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def _count(self, idx: int, error: BadSampleError) -> None:
+        seen = bool(self._is_bad[idx])
+        self._is_bad[idx] = True
+        count = int(self._is_bad.sum())
+        if count > self.max_bad_samples or count == len(self):
+            raise BadSampleError(
+                f'{count} of {len(self)} samples are bad, max_bad_samples={self.max_bad_samples} '
+                f'may be; the last one: {error} tools/check_data.py finds them all.',
+                error.kind,
+            ) from error
+        if not seen:
+            # an error, since the framework's logger mutes warnings of all processes but the first
+            print_log(
+                f'Bad sample skipped, {count} of at most {self.max_bad_samples}: {error}',
+                'current',
+                logging.ERROR,
+            )

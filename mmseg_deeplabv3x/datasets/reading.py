@@ -1,0 +1,206 @@
+"""Read images and label images; what is wrong with a file is said in one sentence that names it."""
+
+from __future__ import annotations
+
+import io
+
+import cv2
+import mmcv
+import numpy as np
+from mmengine import fileio
+from PIL import Image, UnidentifiedImageError
+
+IGNORED = 255  # mmseg's label of pixels that do not count
+_MASK_MODES = ('1', 'L', 'P', 'I', 'I;16')  # Pillow's one-channel whole numbers
+
+
+class BadSampleError(ValueError):
+    """An image or a label image that cannot be used.
+
+    Args:
+        message: One sentence that names the file, what it holds, and what would be right.
+        kind: One or two words for it, to count by.
+    """
+
+    def __init__(self, message: str, kind: str = 'unreadable'):
+        super().__init__(message)
+        self.kind = kind
+
+
+class MissingFileError(BadSampleError, FileNotFoundError):
+    """An image or a label image that is not there."""
+
+    def __init__(self, message: str):
+        super().__init__(message, 'missing')
+
+
+def read_image(path: str, backend_args: dict | None = None) -> np.ndarray:
+    """Read a colour image as mmseg's ``LoadImageFromFile`` does, by OpenCV.
+
+    Args:
+        path: The image, at any address that mmengine's file backends take.
+        backend_args: Arguments of the file backend.
+
+    Returns:
+        uint8 (H, W, 3), BGR, turned as its EXIF orientation says.
+
+    Raises:
+        BadSampleError: If the file is missing, empty, truncated or no image, or has more pixels
+            than Pillow takes for an attack: twice ``PIL.Image.MAX_IMAGE_PIXELS``, 179 million.
+    """
+    content = _read_bytes(path, backend_args)
+    _refuse_absurd_size(path, content)
+    try:
+        image = mmcv.imfrombytes(content)
+    except cv2.error:
+        image = None
+    # OpenCV 4 fills the rest of a truncated image with grey and says nothing
+    cut_off = _looks_cut_off(content)
+    if image is None or cut_off:
+        reason = _what_pillow_says(content)
+        if image is None or reason:
+            raise _undecodable(path, reason or 'OpenCV cannot decode it', cut_off)
+    return image
+
+
+def read_mask(path: str, backend_args: dict | None = None) -> np.ndarray:
+    """Read the class ids of a palette or gray label image, by Pillow.
+
+    OpenCV would give the colours of a palette.
+
+    Args:
+        path: The label image, at any address that mmengine's file backends take.
+        backend_args: Arguments of the file backend.
+
+    Returns:
+        uint8 (H, W), the ids as they are in the file.
+
+    Raises:
+        BadSampleError: If the file is missing, empty, truncated, no image, too large (see
+            :func:`read_image`), neither palette nor gray, or holds ids above 255.
+    """
+    content = _read_bytes(path, backend_args)
+    _refuse_absurd_size(path, content)
+    try:
+        with Image.open(io.BytesIO(content)) as picture:
+            mode = picture.mode
+            labels = np.array(picture) if mode in _MASK_MODES else None
+    except Exception as error:  # decoders raise all sorts of errors
+        raise _undecodable(path, error, _looks_cut_off(content)) from error
+    if labels is None:
+        raise BadSampleError(
+            f'The mask {path} is {mode}, expected a palette or gray image of class ids.', 'RGB mask'
+        )
+    if labels.max(initial=0) > IGNORED or labels.min(initial=0) < 0:
+        value = labels[(labels < 0) | (labels > IGNORED)][0]
+        raise BadSampleError(f'The mask {path} holds id {value}, expected 0 to 255.', 'ids')
+    return labels.astype(np.uint8, copy=False)
+
+
+def check_size(mask: str, mask_shape: tuple, image: str, image_shape: tuple) -> None:
+    """Refuse a label image that has another size than its image.
+
+    Args:
+        mask: Path of the label image.
+        mask_shape: Its (H, W).
+        image: Path of the image.
+        image_shape: Its (H, W).
+
+    Raises:
+        BadSampleError: If they differ.
+    """
+    if tuple(mask_shape) != tuple(image_shape):
+        raise BadSampleError(
+            f'The mask {mask} has {mask_shape[0]}x{mask_shape[1]} pixels and its image {image} '
+            f'{image_shape[0]}x{image_shape[1]} (height x width); both must have the same size.',
+            'size',
+        )
+
+
+def is_wrong_id(table: np.ndarray, num_classes: int) -> np.ndarray:
+    """Which raw ids become neither a class nor ignored.
+
+    Args:
+        table: What each raw id turns into, (256,), as by ``class_index.id_table``.
+        num_classes: Number of classes.
+
+    Returns:
+        bool (256,).
+    """
+    return (table >= num_classes) & (table != IGNORED)
+
+
+def check_ids(mask: str, counts: np.ndarray, wrong: np.ndarray) -> None:
+    """Refuse a label image with ids that are no class.
+
+    Args:
+        mask: Path of the label image.
+        counts: Its pixels of each raw id, (256,).
+        wrong: As by :func:`is_wrong_id`.
+
+    Raises:
+        BadSampleError: If there are such pixels.
+    """
+    found = np.flatnonzero(wrong & (counts > 0))
+    if len(found):
+        listed = ', '.join(f'{value} ({counts[value]} pixels)' for value in found[:5])
+        more = f' and {len(found) - 5} more' if len(found) > 5 else ''
+        raise BadSampleError(
+            f'The mask {mask} holds ids that are no class: {listed}{more}; expected '
+            f'{_ranges(np.flatnonzero(~wrong))}.',
+            'ids',
+        )
+
+
+def _ranges(values: np.ndarray) -> str:
+    """Sorted numbers in words: '0 to 20 or 255'."""
+    runs = np.split(values, np.flatnonzero(np.diff(values) > 1) + 1)
+    return ' or '.join(str(r[0]) if len(r) == 1 else f'{r[0]} to {r[-1]}' for r in runs)
+
+
+def _read_bytes(path: str, backend_args: dict | None) -> bytes:
+    try:
+        content = fileio.get(path, backend_args=backend_args)
+    except FileNotFoundError:
+        raise MissingFileError(f'{path} does not exist.') from None
+    except OSError as error:
+        raise BadSampleError(f'{path} cannot be read: {error.strerror}.') from error
+    if not content:
+        raise BadSampleError(f'{path} is empty (0 bytes).', 'empty')
+    return content
+
+
+def _refuse_absurd_size(path: str, content: bytes) -> None:
+    """Look at the header alone: what it announces would be allocated by the decoder."""
+    try:
+        Image.open(io.BytesIO(content)).close()
+    except Image.DecompressionBombError as error:
+        raise BadSampleError(
+            f'{path} is too large: {error} Cut it into tiles, or raise PIL.Image.MAX_IMAGE_PIXELS.',
+            'too large',
+        ) from None
+    except Exception:  # no image for Pillow: the decoder decides
+        return
+
+
+def _looks_cut_off(content: bytes) -> bool:
+    """Whether a JPEG or PNG lacks its end; of no value for other formats."""
+    if content.startswith(b'\xff\xd8'):  # end of image must follow the last scan
+        return content.rfind(b'\xff\xd9') < content.rfind(b'\xff\xda')
+    return content.startswith(b'\x89PNG') and content.rfind(b'IEND') < 0
+
+
+def _what_pillow_says(content: bytes) -> Exception | None:
+    try:
+        Image.open(io.BytesIO(content)).load()
+    except Exception as error:  # decoders raise all sorts of errors
+        return error
+    return None
+
+
+def _undecodable(path: str, reason, cut_off: bool) -> BadSampleError:
+    if isinstance(reason, UnidentifiedImageError) and not cut_off:
+        return BadSampleError(f'{path} is no image of a known format.')
+    if cut_off or 'truncated' in str(reason).lower():
+        return BadSampleError(f'{path} is truncated, fetch it again.', 'truncated')
+    return BadSampleError(f'{path} cannot be decoded: {reason}.')

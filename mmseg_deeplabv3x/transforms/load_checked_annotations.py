@@ -1,0 +1,67 @@
+"""Load a label image, or say what is wrong with which file."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmseg.registry import TRANSFORMS
+
+from ..datasets.class_index import id_table
+from ..datasets.reading import check_ids, check_size, is_wrong_id, read_mask
+
+
+@TRANSFORMS.register_module()
+class LoadCheckedAnnotations(BaseTransform):
+    """``LoadAnnotations`` that refuses what would train a model on wrong labels.
+
+    The stock transform cuts an RGB mask or one of another size as it comes, and lets ids pass that
+    are no class; what follows is an error without a file name, or none at all. The result is the
+    same: palette indices or gray values, after ``reduce_zero_label`` and ``label_map``.
+
+    For training and validation; inference removes ``LoadAnnotations``, by that name, from the test
+    pipeline.
+
+    Args:
+        num_classes: Ids must be below it, or 255. A transform is not told the classes of its data
+            set: by default, None, ids are not checked.
+        backend_args: Arguments of mmengine's file backend; by default the path tells which.
+
+    Raises:
+        BadSampleError: If the file is missing, empty, truncated, no image, neither palette nor
+            gray, of another size than the image, or holds an id out of range.
+            ``FaultTolerantDataset`` can skip such a sample.
+    """
+
+    def __init__(self, num_classes: int | None = None, backend_args: dict | None = None):
+        self.num_classes = num_classes
+        self.backend_args = backend_args
+
+    def transform(self, results: dict) -> dict:
+        """Load the label image.
+
+        Args:
+            results: With ``seg_map_path``, ``reduce_zero_label``, ``label_map``, ``seg_fields``
+                and, where the image is loaded, ``img_path`` and ``ori_shape``, (H, W).
+
+        Returns:
+            The same, with ``gt_seg_map``, uint8 (H, W), also named in ``seg_fields``.
+        """
+        path = results['seg_map_path']
+        labels = read_mask(path, self.backend_args)
+        if 'ori_shape' in results:
+            check_size(path, labels.shape, results['img_path'], results['ori_shape'])
+        table = id_table(results['reduce_zero_label'], results.get('label_map'))
+        if self.num_classes is not None:
+            wrong = is_wrong_id(table, self.num_classes)
+            if cv2.countNonZero(cv2.LUT(labels, wrong.astype(np.uint8))):
+                check_ids(path, np.bincount(labels.ravel(), minlength=256), wrong)
+        results['gt_seg_map'] = cv2.LUT(labels, table)
+        results['seg_fields'].append('gt_seg_map')
+        return results
+
+    def __repr__(self) -> str:
+        return (
+            f'{type(self).__name__}(num_classes={self.num_classes}, '
+            f'backend_args={self.backend_args})'
+        )

@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+from mmseg.datasets.transforms import LoadAnnotations
+from PIL import Image
+
+from mmseg_deeplabv3x.datasets.reading import BadSampleError
+from mmseg_deeplabv3x.transforms import LoadCheckedAnnotations
+
+
+@pytest.fixture
+def results(tmp_path):
+    """Annotation of a mask with every id of 5 classes, and 255."""
+    labels = np.resize(np.uint8([0, 1, 2, 3, 4, 255]), (6, 10))
+    Image.fromarray(labels).save(tmp_path / 'mask.png')
+
+    def make(**changes):
+        given = dict(
+            img_path='image.jpg',
+            seg_map_path=str(tmp_path / 'mask.png'),
+            reduce_zero_label=False,
+            label_map=None,
+            seg_fields=[],
+        )
+        return dict(given, **changes)
+
+    return make
+
+
+@pytest.mark.parametrize('reduce_zero_label', [False, True])
+@pytest.mark.parametrize('label_map', [None, {0: 1, 1: 255, 2: 0, 3: 255, 4: 2}])
+def test_loads_what_the_stock_transform_loads(results, reduce_zero_label, label_map):
+    given = dict(reduce_zero_label=reduce_zero_label, label_map=label_map)
+    expected = LoadAnnotations()(results(**given))
+    found = LoadCheckedAnnotations(num_classes=5)(results(**given))
+    assert found['gt_seg_map'].dtype == np.uint8
+    assert np.array_equal(found.pop('gt_seg_map'), expected.pop('gt_seg_map'))
+    assert found == expected
+
+
+def test_ids_out_of_range(results):
+    with pytest.raises(
+        BadSampleError, match=r'mask.png .*no class: 4 \(10 pixels\); expected 0 to 3 or 255'
+    ):
+        LoadCheckedAnnotations(num_classes=4)(results())
+    LoadCheckedAnnotations(num_classes=4)(results(reduce_zero_label=True))
+    LoadCheckedAnnotations()(results())  # not told the number of classes
+
+
+def test_the_expected_ids_are_those_of_the_file(results):
+    with pytest.raises(BadSampleError, match=r'4 \(10 pixels\); expected 0 to 3 or 255'):
+        LoadCheckedAnnotations(num_classes=3)(results(reduce_zero_label=True))
+
+
+def test_size_is_compared_with_the_image_before_any_resizing(results):
+    resized = dict(ori_shape=(6, 10), img_shape=(3, 5), img=np.zeros((3, 5, 3)))
+    LoadCheckedAnnotations()(results(**resized))
+    with pytest.raises(BadSampleError, match='mask.png has 6x10 .* image.jpg 9x9'):
+        LoadCheckedAnnotations()(results(ori_shape=(9, 9)))
+
+
+def test_a_missing_mask_is_named(results):
+    with pytest.raises(FileNotFoundError, match='gone.png does not exist'):
+        LoadCheckedAnnotations()(results(seg_map_path='gone.png'))
