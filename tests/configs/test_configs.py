@@ -55,6 +55,8 @@ def reduced(name: str, root: Path) -> Config:
     model.decode_head.channels = narrow if model.decode_head.type == 'FCNHead' else WIDTH
     if 'neck' in model:
         model.neck.base_channels = WIDTH
+    if 'auxiliary_head' in model:
+        model.auxiliary_head.update(in_channels=narrow // 2, channels=WIDTH)
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         loader.update(batch_size=min(loader.batch_size, 2), num_workers=0)
         loader.persistent_workers = False
@@ -63,8 +65,9 @@ def reduced(name: str, root: Path) -> Config:
             if not dataset.get('data_prefix'):
                 dataset.data_prefix = dict(img_path='JPEGImages', seg_map_path='SegmentationClass')
             for transform in dataset.pipeline:
-                if transform.type == 'RandomCrop':
-                    transform.crop_size = (CROP, CROP)
+                for key in ('crop_size', 'size', 'scale'):
+                    if key in transform:
+                        transform[key] = (CROP, CROP)
             write_data(root, dataset, model.decode_head.num_classes)
     cfg.test_dataloader.dataset.indices = cfg.val_dataloader.dataset.indices = 1
     cfg.train_cfg.update(max_iters=1, val_interval=1)
@@ -104,7 +107,9 @@ def test_the_name_tells_backbone_output_stride_and_data(name):
     assert ('cascade7' in variant) == ('neck' in cfg.model)
 
 
-@pytest.mark.parametrize('name', [name for name in NAMES if name.endswith('voc')])
+@pytest.mark.parametrize(
+    'name', [name for name in NAMES if name.endswith('voc') and 'mmseg' not in name]
+)
 def test_voc_has_the_papers_protocol(name):
     cfg = Config.fromfile(CONFIGS / f'{name}.py')
     stage2 = 'stage2' in name
