@@ -80,20 +80,24 @@ def read_mask(path: str, backend_args: dict | None = None) -> np.ndarray:
             :func:`read_image`), neither palette nor gray, or holds ids above 255.
     """
     content = _read_bytes(path, backend_args)
-    _refuse_absurd_size(path, content)
     try:
         with Image.open(io.BytesIO(content)) as picture:
             mode = picture.mode
             labels = np.array(picture) if mode in _MASK_MODES else None
+    except Image.DecompressionBombError as error:
+        raise _too_large(path, error) from None
     except Exception as error:  # decoders raise all sorts of errors
         raise _undecodable(path, error, _looks_cut_off(content)) from error
     if labels is None:
         raise BadSampleError(
             f'The mask {path} is {mode}, expected a palette or gray image of class ids.', 'RGB mask'
         )
-    if labels.max(initial=0) > IGNORED or labels.min(initial=0) < 0:
-        value = labels[(labels < 0) | (labels > IGNORED)][0]
-        raise BadSampleError(f'The mask {path} holds id {value}, expected 0 to 255.', 'ids')
+    if labels.itemsize > 1:
+        strange = labels[(labels < 0) | (labels > IGNORED)]
+        if len(strange):
+            raise BadSampleError(
+                f'The mask {path} holds id {strange[0]}, expected 0 to 255.', 'ids'
+            )
     return labels.astype(np.uint8, copy=False)
 
 
@@ -173,21 +177,28 @@ def _read_bytes(path: str, backend_args: dict | None) -> bytes:
 def _refuse_absurd_size(path: str, content: bytes) -> None:
     """Look at the header alone: what it announces would be allocated by the decoder."""
     try:
-        Image.open(io.BytesIO(content)).close()
+        Image.open(io.BytesIO(content))
     except Image.DecompressionBombError as error:
-        raise BadSampleError(
-            f'{path} is too large: {error} Cut it into tiles, or raise PIL.Image.MAX_IMAGE_PIXELS.',
-            'too large',
-        ) from None
+        raise _too_large(path, error) from None
     except Exception:  # no image for Pillow: the decoder decides
         return
 
 
+def _too_large(path: str, error: Image.DecompressionBombError) -> BadSampleError:
+    return BadSampleError(
+        f'{path} is too large: {error} Cut it into tiles, or raise PIL.Image.MAX_IMAGE_PIXELS.',
+        'too large',
+    )
+
+
 def _looks_cut_off(content: bytes) -> bool:
     """Whether a JPEG or PNG lacks its end; of no value for other formats."""
-    if content.startswith(b'\xff\xd8'):  # end of image must follow the last scan
-        return content.rfind(b'\xff\xd9') < content.rfind(b'\xff\xda')
-    return content.startswith(b'\x89PNG') and content.rfind(b'IEND') < 0
+    if content.startswith(b'\x89PNG'):
+        return content.rfind(b'IEND') < 0
+    if not content.startswith(b'\xff\xd8') or content.endswith(b'\xff\xd9'):
+        return False
+    # something may follow the end of the image, but that must follow the last scan
+    return content.rfind(b'\xff\xd9') < content.rfind(b'\xff\xda')
 
 
 def _what_pillow_says(content: bytes) -> Exception | None:

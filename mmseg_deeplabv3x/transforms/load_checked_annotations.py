@@ -8,7 +8,7 @@ from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS
 
 from ..datasets.class_index import id_table
-from ..datasets.reading import check_ids, check_size, is_wrong_id, read_mask
+from ..datasets.reading import IGNORED, check_ids, check_size, is_wrong_id, read_mask
 
 
 @TRANSFORMS.register_module()
@@ -52,13 +52,17 @@ class LoadCheckedAnnotations(BaseTransform):
         if 'ori_shape' in results:
             check_size(path, labels.shape, results['img_path'], results['ori_shape'])
         table = id_table(results['reduce_zero_label'], results.get('label_map'))
-        if self.num_classes is not None:
-            wrong = is_wrong_id(table, self.num_classes)
-            if cv2.countNonZero(cv2.LUT(labels, wrong.astype(np.uint8))):
-                check_ids(path, np.bincount(labels.ravel(), minlength=256), wrong)
-        results['gt_seg_map'] = cv2.LUT(labels, table)
+        mapped = cv2.LUT(labels, table)
+        if self.num_classes is not None and self._any_wrong(mapped):
+            counts = np.bincount(labels.ravel(), minlength=256)
+            check_ids(path, counts, is_wrong_id(table, self.num_classes))
+        results['gt_seg_map'] = mapped
         results['seg_fields'].append('gt_seg_map')
         return results
+
+    def _any_wrong(self, labels: np.ndarray) -> bool:
+        # a class minus num_classes wraps around, to above the bound, where 255 lands too
+        return bool((labels - np.uint8(self.num_classes) < IGNORED - self.num_classes).any())
 
     def __repr__(self) -> str:
         return (
