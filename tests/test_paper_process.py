@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
+import time
+
 import pytest
 
 from mmseg_deeplabv3x.paper import process
+from mmseg_deeplabv3x.paper.cli import main
 
 
 @pytest.fixture
@@ -47,7 +53,7 @@ def test_a_failure_shows_the_last_lines_and_the_log(interpreter, tmp_path):
         process.train(tmp_path / 'config.py', tmp_path)
     message = str(error.value)
     assert 'line 30\nno memory\ntrain failed, its whole output is in' in message
-    assert str(tmp_path / 'train.log') in message and 'line 20\n' not in message
+    assert str(tmp_path / 'train.log') in message and 'line 15\n' not in message
 
 
 def test_progress_is_shown_on_a_terminal(interpreter, tmp_path, capsys, monkeypatch):
@@ -65,3 +71,20 @@ def test_only_a_checkpoint_of_the_last_iteration_is_a_finished_training(tmp_path
     (training / 'last_checkpoint').write_text('iter_4.pth')
     assert process.finished_checkpoint(tmp_path, 5) is None
     assert process.finished_checkpoint(tmp_path, 4) == str(training / 'iter_4.pth')
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+def test_a_run_that_is_told_to_end_ends_its_training(interpreter, tmp_path, number):
+    interpreter('echo $$', 'exec sleep 100')
+    argv = ['run', 'table5/mg111', '--dataset', 'shapes', '--work-dir', str(tmp_path)]
+    run = multiprocessing.get_context('fork').Process(target=main, args=(argv,))
+    run.start()
+    log, end = tmp_path / 'table5/mg111/seed0/train.log', time.monotonic() + 60
+    while not (log.exists() and log.read_text()):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    os.kill(run.pid, number)
+    run.join(60)
+    assert run.exitcode not in (0, None)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(log.read_text()), 0)

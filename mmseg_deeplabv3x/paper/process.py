@@ -8,15 +8,12 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 import sys
-from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..engine.child_process import run_child
 from ..engine.cli import last_checkpoint
-
-PROGRESS = re.compile(r'(?:Iter|Epoch)\(\w+\) +\[ *(\d+/\d+)\].*?eta: ([\d:]+)')
 
 
 class ToolError(RuntimeError):
@@ -25,6 +22,8 @@ class ToolError(RuntimeError):
 
 def call_tool(tool: str, argv: Sequence[str | os.PathLike], log: Path) -> None:
     """Run one of the tools, its output into a file, its progress on the screen.
+
+    The tool ends where this process is told to.
 
     Args:
         tool (str): 'train' or 'test'.
@@ -35,24 +34,17 @@ def call_tool(tool: str, argv: Sequence[str | os.PathLike], log: Path) -> None:
         ToolError: If it fails; with its last lines.
     """
     command = [sys.executable, '-c', f'from mmseg_deeplabv3x.engine.cli import {tool} as t; t()']
-    pipes = dict(stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    last = deque(maxlen=10)
-    with (
-        open(log, 'a') as file,
-        subprocess.Popen([*command, *map(str, argv)], text=True, **pipes) as process,
-    ):
-        for line in process.stdout:
-            file.write(line)
-            file.flush()
-            last.append(line)
-            progress = PROGRESS.search(line)
-            if progress and sys.stdout.isatty():
-                done, left = progress.groups()
-                print(f'\r    {done}, {left} left ', end='', flush=True)
+    status, last = run_child([*command, *map(str, argv)], log, _show)
     if sys.stdout.isatty():
         print('\r' + ' ' * 40 + '\r', end='', flush=True)
-    if process.returncode:
-        raise ToolError(f'{"".join(last)}{tool} failed, its whole output is in {log}.')
+    if status:
+        raise ToolError(f'{last}{tool} failed, its whole output is in {log}.')
+
+
+def _show(progress: re.Match) -> None:
+    if sys.stdout.isatty():
+        _, done, left, _ = progress.groups()
+        print(f'\r    {done}, {left} left ', end='', flush=True)
 
 
 def train(config: Path, folder: Path) -> None:
