@@ -5,7 +5,7 @@
 # Each first makes .venv with the versions of constraints.txt, and again only when those change.
 # PYTHON chooses the interpreter: make demo PYTHON=python3.12
 
-PYTHON ?= $(shell python3.11 -c 'import sys; print(sys.executable)' 2>/dev/null || command -v python3)
+PYTHON ?= $(shell python3.11 -c 'import sys; print(sys.executable)' 2>/dev/null || command -v python3 || echo python3)
 RUN := .venv/bin/python
 STAMP := .venv/installed
 
@@ -24,6 +24,9 @@ lint: $(STAMP)
 	$(RUN) -m ruff format --check .
 
 $(STAMP): setup.cfg pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "$(PYTHON) is no Python 3.11 or later with its venv module, which the versions in" \
+	    "constraints.txt need: install one, or name yours as in: make demo PYTHON=python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(RUN) -m pip install -c constraints.txt -e '.[lite,dev]'
 	touch $@
