@@ -1,36 +1,93 @@
-"""IoU of predictions that were written as pictures (``tools/test.py --out``)."""
+"""How often each class was taken for each class, and what follows from it: IoU, accuracy, Dice."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
+from torch import Tensor
+
+_IDS = 256  # label images hold bytes
 
 
-def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, num_classes: int) -> np.ndarray:
+def pair_counts(labels: Tensor | np.ndarray, predictions: Tensor | np.ndarray) -> np.ndarray:
+    """Counts the pixels of each pair of ids, in one pass where the tensors are.
+
+    All ids have a place, so that those out of range can be told apart afterwards.
+
+    Args:
+        labels (Tensor | np.ndarray): Ground truth, integers from 0 to 255 of any shape.
+        predictions (Tensor | np.ndarray): The same shape and range, on the same device.
+
+    Returns:
+        np.ndarray: int64 (256, 256) pixels: ground truth down, prediction across.
+
+    Raises:
+        ValueError: If an id is out of this range.
+    """
+    labels, predictions = (torch.as_tensor(ids).long() for ids in (labels, predictions))
+    pairs = torch.add(predictions, labels, alpha=_IDS).flatten()
+    if len(pairs):
+        # what is out of range here would be an allocation of any size below
+        low, high = torch.stack(pairs.aminmax()).tolist()
+        if low < 0 or high >= _IDS**2:
+            raise ValueError(
+                f'ids must be 0 to 255, got labels {int(labels.min())} to {int(labels.max())} and '
+                f'predictions {int(predictions.min())} to {int(predictions.max())}.'
+            )
+    counts = torch.bincount(pairs, minlength=_IDS**2)
+    return counts.reshape(_IDS, _IDS).cpu().numpy()
+
+
+def confusion_matrix(
+    labels: Tensor | np.ndarray, predictions: Tensor | np.ndarray, num_classes: int
+) -> np.ndarray:
     """Counts how often each class was taken for each class.
 
     Args:
-        labels (np.ndarray): Ground truth, integers of any shape. Ids that are no class, such as
-            the 255 of borders, do not count.
-        predictions (np.ndarray): The same shape, ids below ``num_classes``.
+        labels (Tensor | np.ndarray): Ground truth, integers from 0 to 255 of any shape. Ids that
+            are no class, such as the 255 of borders, do not count.
+        predictions (Tensor | np.ndarray): The same shape, ids below ``num_classes``.
         num_classes (int): Number of classes.
 
     Returns:
         np.ndarray: (num_classes, num_classes) pixels: ground truth down, prediction across.
     """
-    counted = (labels >= 0) & (labels < num_classes)
-    pairs = labels[counted].astype(np.int64) * num_classes + predictions[counted]
-    counts = np.bincount(pairs, minlength=num_classes**2)
-    return counts.reshape(num_classes, num_classes)
+    return pair_counts(labels, predictions)[:num_classes, :num_classes]
+
+
+def class_areas(matrix: np.ndarray) -> np.ndarray:
+    """Pixels of each class that are right, predicted and labelled, (3, num_classes)."""
+    return np.stack([np.diag(matrix), matrix.sum(0), matrix.sum(1)])
+
+
+def class_scores(areas: np.ndarray) -> dict[str, np.ndarray]:
+    """Scores of each class from its areas.
+
+    Args:
+        areas (np.ndarray): As by :func:`class_areas`, or a sum of such.
+
+    Returns:
+        dict[str, np.ndarray]: 'IoU', 'Acc' (right of those labelled) and 'Dice', each
+        (num_classes,) between 0 and 1; nan where there is nothing to divide by.
+    """
+    right, predicted, labelled = areas
+    return dict(
+        IoU=_divide(right, predicted + labelled - right),
+        Acc=_divide(right, labelled),
+        Dice=_divide(2 * right, predicted + labelled),
+    )
+
+
+def _divide(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    return np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
 
 
 def class_iou(matrix: np.ndarray) -> np.ndarray:
     """IoU of each class, (num_classes,) between 0 and 1; nan for a class that is nowhere."""
-    intersection = np.diag(matrix)
-    union = matrix.sum(0) + matrix.sum(1) - intersection
-    return np.divide(intersection, union, out=np.full(len(matrix), np.nan), where=union > 0)
+    return class_scores(class_areas(matrix))['IoU']
 
 
 def commonest_class_iou(matrix: np.ndarray) -> np.ndarray:
@@ -66,7 +123,7 @@ def folder_confusion(predictions: Path, labels: Path, num_classes: int) -> np.nd
         truth = Path(labels) / file.name
         if not truth.exists():
             raise FileNotFoundError(f'{file} has no ground truth: there is no {truth}.')
-        pair = [np.asarray(Image.open(path)) for path in (truth, file)]
+        pair = [np.array(Image.open(path)) for path in (truth, file)]
         if pair[0].shape != pair[1].shape:
             raise ValueError(
                 f'{file} has {pair[1].shape} pixels and its ground truth {truth} has '
@@ -76,17 +133,19 @@ def folder_confusion(predictions: Path, labels: Path, num_classes: int) -> np.nd
     return total
 
 
-def iou_table(classes: list, columns: dict[str, np.ndarray]) -> str:
-    """Writes the IoU of each class and their mean, in percent, one column per evaluation.
+def class_table(classes: list, columns: dict[str, np.ndarray], head: str, foot: str) -> str:
+    """Writes scores of each class and their mean, in percent.
 
     Args:
         classes (list): Names of the classes.
-        columns (dict[str, np.ndarray]): (num_classes,) IoU of each evaluation, by its title.
+        columns (dict[str, np.ndarray]): (num_classes,) scores, by the title of their column.
+        head (str): Title of the first column.
+        foot (str): Name of the last row, the mean over the classes that have a score.
 
     Returns:
         str: The table, without a line break at its end.
     """
-    first = max(len(name) for name in [*classes, 'IoU in %'])
+    first = max(len(name) for name in [*classes, head, foot])
     widths = [max(len(title), 6) for title in columns]
 
     def row(name, cells):
@@ -96,7 +155,12 @@ def iou_table(classes: list, columns: dict[str, np.ndarray]) -> str:
         return ['-' if np.isnan(value) else f'{100 * value:.1f}' for value in values]
 
     rule = '-' * len(row('', [''] * len(columns)))
-    lines = [row('IoU in %', columns), rule]
+    lines = [row(head, columns), rule]
     lines += [row(name, numbers(values)) for name, *values in zip(classes, *columns.values())]
-    lines += [rule, row('mIoU', numbers([np.nanmean(values) for values in columns.values()]))]
+    lines += [rule, row(foot, numbers([np.nanmean(values) for values in columns.values()]))]
     return '\n'.join(lines)
+
+
+def iou_table(classes: list, columns: dict[str, np.ndarray]) -> str:
+    """Writes the IoU of each class and the mIoU, one column per evaluation."""
+    return class_table(classes, columns, 'IoU in %', 'mIoU')

@@ -1,0 +1,190 @@
+"""Mean IoU from exact counts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import print_log
+from mmseg.registry import METRICS
+from PIL import Image
+from torch import Tensor
+
+from .confusion import class_areas, class_scores, class_table, pair_counts
+from .trimap import trimap
+
+
+@METRICS.register_module()
+class ConfusionIoUMetric(BaseMetric):
+    """mIoU, mAcc, aAcc and mDice as of mmseg's ``IoUMetric``, from one count of each image.
+
+    Faster, and exact: pixels are summed as integers, where ``IoUMetric`` sums them in float32. The
+    prediction stays on its device until it is counted. In a distributed run the counts of each
+    image are collected, so that images which fill up the last batch do not count twice.
+
+    Labels that are no class are an error, where ``IoUMetric`` gives wrong numbers.
+
+    Beside the means, the IoU and accuracy of each class are scalars too, ``IoU/<class>`` and
+    ``Acc/<class>`` (https://github.com/open-mmlab/mmsegmentation/issues/2354), and the log tells
+    the images with the lowest mIoU over the classes that occur in them.
+
+    Args:
+        ignore_index (int): Label of pixels that do not count, 0 to 255. Default: 255, mmseg's.
+        trimap_widths (Sequence[int]): Widths in pixels: adds ``mIoU_trimap<width>``, the mIoU of
+            the pixels so near to a boundary, see ``trimap``. Default: none.
+        num_worst (int): How many of the worst images to name. Default: 10.
+        output_dir (str, optional): Folder for the predictions, as PNG images of class ids; one
+            higher in data sets with ``reduce_zero_label``. Default: none are written.
+        format_only (bool): Write predictions only, for data without ground truth.
+        keep_results (bool): Without effect, as in ``IoUMetric``: mmseg's test tool sets it.
+        collect_device (str): 'cpu' or 'gpu', by which processes exchange their counts.
+        prefix (str, optional): Put before the names of the scores.
+
+    Raises:
+        ValueError: If ``ignore_index`` or a width is out of range, ``format_only`` comes without
+            ``output_dir``, or an image has labels or predictions that are no class, no ground
+            truth, or one of another size.
+    """
+
+    def __init__(
+        self,
+        ignore_index: int = 255,
+        trimap_widths: Sequence[int] = (),
+        num_worst: int = 10,
+        output_dir: str | None = None,
+        format_only: bool = False,
+        keep_results: bool = False,
+        collect_device: str = 'cpu',
+        prefix: str | None = None,
+    ):
+        super().__init__(collect_device=collect_device, prefix=prefix)
+        if not 0 <= ignore_index <= 255:
+            raise ValueError(f'ignore_index must be 0 to 255, got {ignore_index}.')
+        if any(not isinstance(width, int) or width < 1 for width in trimap_widths):
+            raise ValueError(f'trimap_widths must be whole pixels from 1 on, got {trimap_widths}.')
+        if format_only and not output_dir:
+            raise ValueError('format_only=True needs an output_dir to write to.')
+        self.ignore_index = ignore_index
+        self.trimap_widths = trimap_widths
+        self.num_worst = num_worst
+        self.output_dir = Path(output_dir) if output_dir else None
+        self.format_only = format_only
+        if self.output_dir:
+            self.output_dir.mkdir(parents=True, exist_ok=True)
+
+    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
+        """Count the pixels of a batch.
+
+        Args:
+            data_batch (dict): Not used.
+            data_samples (Sequence[dict]): With ``pred_sem_seg`` and ``gt_sem_seg``, whose ``data``
+                are ids, (1, H, W), and ``img_path``.
+        """
+        for sample in data_samples:
+            predictions = _ids(sample['pred_sem_seg'])
+            if not self.format_only:
+                self.results.append((sample['img_path'], self._areas(sample, predictions)))
+            if self.output_dir:
+                self._write(sample, predictions)
+
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        """Compute the scores, and log a table of them.
+
+        Args:
+            results (list): Of each image, its path and its areas, int64 (1 + number of trimap
+                widths, 3, num_classes), as by ``class_areas``.
+
+        Returns:
+            dict[str, float]: Percent, rounded to 2 digits. A class that is nowhere has no score.
+        """
+        if self.format_only:
+            print_log(f'The predictions are in {self.output_dir}.', 'current')
+            return {}
+        whole, *bands = sum(areas for _, areas in results)
+        classes = self.dataset_meta['classes']
+        scores = class_scores(whole)
+        table = class_table(classes, scores, 'in %', 'mean')
+        print_log(f'Scores of each class:\n{table}', 'current')
+        self._log_worst(results)
+
+        metrics = dict(aAcc=whole[0].sum() / whole[2].sum())
+        metrics.update((f'm{name}', np.nanmean(values)) for name, values in scores.items())
+        for width, band in zip(self.trimap_widths, bands):
+            metrics[f'mIoU_trimap{width}'] = np.nanmean(class_scores(band)['IoU'])
+        for name in ('IoU', 'Acc'):
+            metrics.update((f'{name}/{c}', value) for c, value in zip(classes, scores[name]))
+        return {
+            name: round(100 * float(value), 2)
+            for name, value in metrics.items()
+            if not np.isnan(value)
+        }
+
+    def _areas(self, sample: dict, predictions: Tensor) -> np.ndarray:
+        """Areas of one image, (1 + number of trimap widths, 3, num_classes)."""
+        path = sample.get('seg_map_path', sample['img_path'])
+        if 'gt_sem_seg' not in sample:
+            raise ValueError(
+                f'{sample["img_path"]} has no ground truth to evaluate with; format_only=True with '
+                'an output_dir writes predictions alone.'
+            )
+        labels = _ids(sample['gt_sem_seg'])
+        if labels.shape != predictions.shape:
+            raise ValueError(
+                f'{path} has {tuple(labels.shape)} pixels and the prediction for '
+                f'{sample["img_path"]} {tuple(predictions.shape)} (height, width); both must have '
+                'the same size.'
+            )
+        on_device = labels.to(predictions.device)
+        counts = [self._matrix(path, on_device, predictions)]
+        for width in self.trimap_widths:
+            band = trimap(labels.cpu().numpy().astype(np.uint8), width)
+            band = torch.from_numpy(band).to(predictions.device)
+            counts.append(self._matrix(path, on_device[band], predictions[band]))
+        return np.stack([class_areas(matrix) for matrix in counts])
+
+    def _matrix(self, path: str, labels: Tensor, predictions: Tensor) -> np.ndarray:
+        """Confusion matrix of the pixels that count."""
+        classes = len(self.dataset_meta['classes'])
+        try:
+            counts = pair_counts(labels, predictions)
+        except ValueError as error:
+            raise ValueError(f'{path}: {error}') from None
+        counts[self.ignore_index] = 0
+        for name, pixels in (('label', counts.sum(1)), ('prediction', counts.sum(0))):
+            wrong = np.flatnonzero(pixels[classes:]) + classes
+            if len(wrong):
+                raise ValueError(
+                    f'{path}: {name} {wrong[0]} ({pixels[wrong[0]]} pixels) is no class; expected '
+                    f'0 to {classes - 1}'
+                    + (f', or ignore_index={self.ignore_index}.' if name == 'label' else '.')
+                )
+        return counts[:classes, :classes]
+
+    def _log_worst(self, results: list) -> None:
+        miou = sorted(
+            (np.nanmean(class_scores(whole)['IoU']), path)
+            for path, (whole, *_) in results
+            if whole.any()  # else all of it is ignored
+        )
+        lines = [f'{100 * value:6.2f}  {path}' for value, path in miou[: self.num_worst]]
+        if lines:
+            print_log('\n'.join(['Images with the lowest mIoU:', *lines]), 'current')
+
+    def _write(self, sample: dict, predictions: Tensor) -> None:
+        ids = predictions.cpu().numpy().astype(np.uint8) + bool(sample.get('reduce_zero_label'))
+        path = self.output_dir / f'{Path(sample["img_path"]).stem}.png'
+        aside = path.with_name(f'.{os.getpid()}.{path.name}')
+        try:
+            Image.fromarray(ids).save(aside)
+            os.replace(aside, path)
+        finally:
+            aside.unlink(missing_ok=True)
+
+
+def _ids(field: dict) -> Tensor:
+    """Ids of a field of a data sample, (H, W)."""
+    return field['data'].reshape(field['data'].shape[-2:])
