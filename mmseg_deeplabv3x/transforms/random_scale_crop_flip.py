@@ -111,9 +111,12 @@ class RandomScaleCropFlip(BaseTransform):
                 raise ValueError(
                     f'cat_max_ratio counts gt_seg_map, which must be uint8, got {kind}.'
                 )
+            monotonous = set()  # where the image is smaller than the crop there is only one region
             for _ in range(10):
-                if self._is_varied(_nearest_region(labels, *region)):
-                    break
+                if region not in monotonous:
+                    if self._is_varied(_nearest_region(labels, *region)):
+                        break
+                    monotonous.add(region)
                 region = random_crop()
         return (*region, self.flip._choose_direction())
 
@@ -175,9 +178,9 @@ def _sources(interval):
 def _nearest_region(labels, rows, columns):
     """Exactly the region of ``cv2.resize`` with ``INTER_NEAREST``."""
     i, j = map(_nearest, (rows, columns))
-    if rows.scaled < rows.source:
-        return labels[i].take(j, axis=1)
-    return labels[i[0] : i[-1] + 1].take(j, axis=1)[i - i[0]]  # columns first: fewer of them
+    # whole rows are quick to pick, single columns are not
+    picked = cv2.transpose(labels[i, j[0] : j[-1] + 1])
+    return cv2.transpose(picked[j - j[0]])
 
 
 def _nearest(interval):
