@@ -5,5 +5,13 @@ from .head import ImagePoolASPPHead
 from .neck import CascadeNeck
 from .segmentor import DeepLabV3
 from .tta import RunningMeanTTAModel
+from .valid_tap_conv import ValidTapConv2d
 
-__all__ = ['AtrousResNet', 'CascadeNeck', 'DeepLabV3', 'ImagePoolASPPHead', 'RunningMeanTTAModel']
+__all__ = [
+    'AtrousResNet',
+    'CascadeNeck',
+    'DeepLabV3',
+    'ImagePoolASPPHead',
+    'RunningMeanTTAModel',
+    'ValidTapConv2d',
+]

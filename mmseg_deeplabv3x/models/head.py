@@ -13,6 +13,7 @@ from torch.nn.modules.batchnorm import SyncBatchNorm, _BatchNorm
 
 from ..atrous import aspp_rates, feature_size
 from ..losses import UpsampledLossMixin
+from ..ops import conv_of_concat, is_recorded
 from .dial import set_conv
 
 
@@ -53,6 +54,9 @@ class ImagePoolASPPHead(UpsampledLossMixin, BaseDecodeHead):
             labels, as in the paper. 'logits': on labels down-sampled to the size of the logits
             (every ``output_stride``-th pixel), as in DeepLabv2; Table 8 compares the two, 77.21
             and 76.01. Default: 'labels'.
+        fast (bool): Whether to leave out products with zero padding (:class:`ValidTapConv2d`), the
+            copy that concatenates the branches, and the spreading of the pooled value. The same
+            up to rounding. Default: True; has no effect beside a ``conv_cfg``.
         **kwargs: As of mmseg's ``BaseDecodeHead``.
 
     Raises:
@@ -75,6 +79,7 @@ class ImagePoolASPPHead(UpsampledLossMixin, BaseDecodeHead):
         align_corners: bool = True,
         loss_decode: Optional[dict] = None,
         loss_size: str = 'labels',
+        fast: bool = True,
         **kwargs,
     ):
         rates = tuple(rates)
@@ -108,7 +113,11 @@ class ImagePoolASPPHead(UpsampledLossMixin, BaseDecodeHead):
                 nn.AdaptiveAvgPool2d(1),
                 ConvModule(self.in_channels, channels, 1, **conv_cfgs),
             )
-        self.aspp_modules = ASPPModule((1, *rates), self.in_channels, channels, **conv_cfgs)
+        self.fast = fast and self.conv_cfg is None
+        branch_cfgs = (
+            {**conv_cfgs, 'conv_cfg': dict(type='ValidTapConv2d')} if self.fast else conv_cfgs
+        )
+        self.aspp_modules = ASPPModule((1, *rates), self.in_channels, channels, **branch_cfgs)
         self.bottleneck = ConvModule(
             (1 + len(rates) + bool(image_pool)) * channels,
             channels,
@@ -145,12 +154,21 @@ class ImagePoolASPPHead(UpsampledLossMixin, BaseDecodeHead):
                 then has a single value a channel and no variance.
         """
         x = self._transform_inputs(inputs)
+        if self.fast and x.device.type == 'cpu':
+            x = x.contiguous(memory_format=torch.channels_last)  # once, not in every branch
         branches = self.aspp_modules(x)
         if self.image_pool is not None:
             self._check_batch(x)
-            # bilinear upsampling of a 1x1 map is a copy of its value
-            branches.insert(0, self.image_pool(x).expand(-1, -1, *x.shape[2:]))
-        return self.cls_seg(self.bottleneck(torch.cat(branches, dim=1)))
+            branches.insert(0, self.image_pool(x))
+        return self.cls_seg(self._project(branches, x.shape[2:]))
+
+    def _project(self, branches: list[Tensor], size: Sequence[int]) -> Tensor:
+        if self.fast and not is_recorded():
+            projected = conv_of_concat(branches, self.bottleneck.conv.weight)
+            return self.bottleneck.activate(self.bottleneck.norm(projected))
+        # bilinear upsampling of a 1x1 map is a copy of its value
+        branches = [branch.expand(-1, -1, *size) for branch in branches]
+        return self.bottleneck(torch.cat(branches, dim=1))
 
     def loss_by_feat(self, seg_logits: Tensor, batch_data_samples: list) -> dict:
         """Compute the loss.

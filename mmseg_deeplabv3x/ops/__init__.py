@@ -1,5 +1,8 @@
 """Exact, faster versions of the hot spots, in plain PyTorch and usable on their own."""
 
+from .conv_of_concat import conv_of_concat
+from .recording import is_recorded
 from .upsampled_cross_entropy import upsampled_cross_entropy
+from .valid_tap_conv import valid_tap_conv2d
 
-__all__ = ['upsampled_cross_entropy']
+__all__ = ['conv_of_concat', 'is_recorded', 'upsampled_cross_entropy', 'valid_tap_conv2d']

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
+from torch.utils.flop_counter import FlopCounterMode
 
 from mmseg_deeplabv3x.atrous import aspp_rates
 
@@ -104,6 +105,48 @@ def test_image_pooling_sees_the_whole_image(head):
         assert torch.equal(local([x])[..., 8, 8], local([far])[..., 8, 8])
         pooled = head(rates=())
         assert not torch.allclose(pooled([x])[..., 8, 8], pooled([far])[..., 8, 8])
+
+
+@pytest.mark.parametrize('rates', [(6, 12, 18), (6, 12, 18, 24)])
+@pytest.mark.parametrize('image_pool', [True, False])
+@pytest.mark.parametrize('kernel', [1, 3])
+def test_the_fast_way_is_the_plain_one(head, relative_error, rates, image_pool, kernel):
+    x = torch.randn(2, 32, 33, 29)
+    results = []
+    for fast in (True, False):
+        shape = dict(rates=rates, image_pool=image_pool, projection_kernel=kernel, dropout_ratio=0)
+        net = head(fast=fast, **shape).train()
+        logits = net([x])
+        weights = dict(net.named_parameters())
+        # the loss of a trained network, not a plain sum, whose gradient BN takes away
+        grads = torch.autograd.grad(logits.square().mean(), list(weights.values()))
+        results.append([logits, *grads])
+    for ours, plain in zip(*results):
+        assert relative_error(ours, plain) < 1e-4
+
+
+def test_the_fast_way_does_less(head):
+    x = torch.randn(1, 32, 33, 33)
+    flops = []
+    for fast in (True, False):
+        net = head(fast=fast)
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            net([x])
+        flops.append(counter.get_total_flops())
+    assert flops[0] < 0.75 * flops[1]
+
+
+def test_another_conv_is_left_as_it_is(head):
+    net = head(conv_cfg=dict(type='Conv2d'))
+    assert not net.fast and type(net.aspp_modules[1].conv) is torch.nn.Conv2d
+
+
+def test_exported_and_run_at_another_size(head, relative_error):
+    net = head().requires_grad_(False)
+    with torch.no_grad():
+        traced = torch.jit.trace(lambda x: net([x]), torch.randn(1, 32, 33, 33))
+        x = torch.randn(1, 32, 9, 40)
+        assert relative_error(traced(x), net([x])) < 1e-5
 
 
 def test_dropout_drops_single_values(head):

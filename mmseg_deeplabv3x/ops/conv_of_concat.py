@@ -1,0 +1,52 @@
+"""A convolution over concatenated maps, without concatenating them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def conv_of_concat(maps: Sequence[Tensor], weight: Tensor) -> Tensor:
+    """Equal to ``conv2d(cat(maps, dim=1), weight, padding='same')`` up to rounding.
+
+    Each map is convolved with its own part of the filters and the results are added. A map of one
+    position stands for one that has this value everywhere: it adds a bias for each image, which
+    under a filter larger than 1x1 and its zero padding is another one at the borders.
+
+    Args:
+        maps (Sequence[Tensor]): (N, C_i, H, W), at least one, or (N, C_i, 1, 1).
+        weight (Tensor): (O, sum of all C_i, k, k), k odd.
+
+    Returns:
+        Tensor: (N, O, H, W).
+    """
+    size = tuple(max(m.shape[side] for m in maps) for side in (2, 3))
+    total = 0
+    for part, own in zip(maps, weight.split([m.shape[1] for m in maps], dim=1)):
+        convolve = _spread_conv if part.shape[2:] != size else _same_conv
+        total = total + convolve(part, own, size)
+    return total
+
+
+def _same_conv(part, weight, size):
+    return F.conv2d(part, weight, padding=weight.shape[2] // 2)
+
+
+def _spread_conv(value, weight, size):
+    """Convolve a map that has the same value everywhere."""
+    kernel = weight.shape[2]
+    if kernel == 1:
+        return F.conv2d(value, weight)  # added by broadcasting
+    # only the border differs: one position stands for all inside it
+    small = [min(side, kernel) for side in size]
+    result = F.conv2d(value.expand(-1, -1, *small), weight, padding=kernel // 2)
+    for axis, side in zip((2, 3), size):
+        if side > kernel:
+            half = kernel // 2
+            middle = [half] * (side - 2 * half)
+            index = [*range(half), *middle, *range(half + 1, kernel)]
+            result = result.index_select(axis, torch.tensor(index, device=value.device))
+    return result

@@ -1,0 +1,119 @@
+"""3x3 atrous convolution that skips the taps which fall on the zero padding."""
+
+from __future__ import annotations
+
+import itertools
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+# On a CPU, one product a tap beats one convolution once fewer of the products are left than this
+# (tools/benchmark.py aspp).
+CPU_SHARE = 2 / 3
+
+
+def valid_tap_conv2d(x: Tensor, weight: Tensor, rate: int) -> Tensor:
+    """Equal to ``conv2d(x, weight, padding=rate, dilation=rate)`` up to rounding.
+
+    At a large rate most taps of most positions fall on the padding (paper, section 3.3): of a
+    33x33 map, a filter at rate 18 has 41 % of its taps on the map. Only those are multiplied, in
+    forward and backward: each tap is one matrix product over the rectangle of positions for which
+    it is valid. At a rate of the map's size or more, the centre tap is all that is left, a 1x1
+    convolution. Where the convolution itself is faster (on a GPU, under autocast, while most taps
+    are valid), it is taken.
+
+    Args:
+        x (Tensor): (N, C, H, W); fastest in channels_last.
+        weight (Tensor): (O, C, 3, 3).
+        rate (int): Atrous rate, also the padding.
+
+    Returns:
+        Tensor: (N, O, H, W).
+
+    Raises:
+        RuntimeError: In a backward pass that asks for a second derivative.
+    """
+    height, width = x.shape[2:]
+    if rate >= max(height, width):
+        return F.conv2d(x, weight[:, :, 1:2, 1:2])
+    on_cpu = x.device.type == 'cpu' and not _cpu_autocast()
+    if on_cpu and valid_share(height, width, rate) < CPU_SHARE:
+        return _ValidTapConv.apply(x, weight, rate)
+    return F.conv2d(x, weight, padding=rate, dilation=rate)
+
+
+def valid_share(height: int, width: int, rate: int) -> float:
+    """Share of the products of a 3x3 filter at a rate that are not with the zero padding."""
+    rows, columns = (size + 2 * max(size - rate, 0) for size in (height, width))
+    return rows * columns / (9 * height * width)
+
+
+def _cpu_autocast():
+    try:
+        return torch.is_autocast_enabled('cpu')
+    except TypeError:  # before torch 2.4
+        return torch.is_autocast_cpu_enabled()
+
+
+class _ValidTapConv(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, weight, rate):
+        ctx.save_for_backward(x, weight)
+        ctx.rate = rate
+        x = x.permute(0, 2, 3, 1)
+        y = x.new_zeros(*x.shape[:3], len(weight))
+        for tap, outputs, inputs in _taps(x, weight, rate):
+            part = x[inputs]
+            y[outputs] += (part.flatten(0, 2) @ tap.t()).view(*part.shape[:3], len(weight))
+        return y.permute(0, 3, 1, 2)
+
+    @staticmethod
+    def backward(ctx, grad):
+        if torch.is_grad_enabled():
+            raise RuntimeError(
+                'valid_tap_conv2d is differentiable once, but got create_graph=True; use conv2d for '
+                'second derivatives.'
+            )
+        x, weight = ctx.saved_tensors
+        x, grad = x.permute(0, 2, 3, 1), grad.permute(0, 2, 3, 1).contiguous()
+        needs_x, needs_weight, _ = ctx.needs_input_grad
+        # contiguous as (N, H, W, C) and (3, 3, O, C), for the products
+        grad_x = torch.zeros_like(x, memory_format=torch.contiguous_format) if needs_x else None
+        grad_taps = weight.new_zeros(3, 3, *weight.shape[:2]) if needs_weight else None
+        for number, (tap, outputs, inputs) in enumerate(_taps(x, weight, ctx.rate)):
+            part = grad[outputs]
+            flat = part.flatten(0, 2)
+            if needs_x:
+                grad_x[inputs] += (flat @ tap).view(*part.shape[:3], x.shape[3])
+            if needs_weight:
+                torch.mm(flat.t(), x[inputs].flatten(0, 2), out=grad_taps[divmod(number, 3)])
+        return (
+            grad_x.permute(0, 3, 1, 2) if needs_x else None,
+            grad_taps.permute(2, 3, 0, 1) if needs_weight else None,
+            None,
+        )
+
+
+def _taps(x, weight, rate):
+    """Of each tap its weight, (O, C), and the outputs and inputs, of (N, H, W), it connects."""
+    taps = weight.permute(2, 3, 0, 1)
+    if not weight.is_contiguous(memory_format=torch.channels_last):
+        taps = taps.contiguous()
+    rows, columns = (_spans(size, rate) for size in x.shape[1:3])
+    for row, column in itertools.product(range(3), range(3)):
+        (out_rows, in_rows), (out_columns, in_columns) = rows[row], columns[column]
+        yield (
+            taps[row, column],
+            (slice(None), out_rows, out_columns),
+            (slice(None), in_rows, in_columns),
+        )
+
+
+def _spans(size, rate):
+    """Of each of three taps along one side, the outputs and the inputs it connects."""
+    spans = []
+    for shift in (-rate, 0, rate):
+        start, stop = max(0, -shift), max(min(size, size - shift), max(0, -shift))
+        spans.append((slice(start, stop), slice(start + shift, stop + shift)))
+    return spans

@@ -1,0 +1,83 @@
+"""Against the convolution with all its zeros, in float64."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+from mmseg_deeplabv3x import atrous
+from mmseg_deeplabv3x.ops.valid_tap_conv import CPU_SHARE, valid_share, valid_tap_conv2d
+
+
+def draw(n, height, width, dtype=torch.float64, memory_format=torch.contiguous_format):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(n, 5, height, width, generator=generator, dtype=dtype)
+    weight = torch.randn(4, 5, 3, 3, generator=generator, dtype=dtype)
+    return [t.to(memory_format=memory_format).requires_grad_() for t in (x, weight)]
+
+
+def with_gradients(convolve, x, weight):
+    y = convolve(x, weight)
+    upstream = torch.randn(y.shape, generator=torch.Generator().manual_seed(1), dtype=y.dtype)
+    return [y, *torch.autograd.grad(y, (x, weight), upstream)]
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    n=st.integers(1, 2),
+    height=st.integers(1, 12),
+    width=st.integers(1, 12),
+    rate=st.integers(1, 13),
+    memory_format=st.sampled_from([torch.contiguous_format, torch.channels_last]),
+)
+def test_equals_the_convolution(n, height, width, rate, memory_format):
+    tensors = draw(n, height, width, memory_format=memory_format)
+    ours = with_gradients(lambda x, w: valid_tap_conv2d(x, w, rate), *tensors)
+    theirs = with_gradients(lambda x, w: F.conv2d(x, w, padding=rate, dilation=rate), *tensors)
+    for mine, reference in zip(ours, theirs):
+        torch.testing.assert_close(mine, reference, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize('size,rate', [((33, 33), 6), ((33, 33), 18), ((9, 30), 8), ((5, 5), 7)])
+def test_counts_the_taps_as_the_papers_figure_4_does(size, rate):
+    taps = atrous.valid_taps(*size, rate)
+    positions = sum(taps.values())
+    expected = sum(count * n for count, n in taps.items()) / (9 * positions)
+    assert valid_share(*size, rate) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize('rate', [18, 33, 6])
+def test_only_valid_taps_are_multiplied(rate):
+    x, weight = draw(1, 33, 33)
+    with FlopCounterMode(display=False) as counter:
+        valid_tap_conv2d(x, weight, rate)
+    share = valid_share(33, 33, rate)
+    expected = share if share < CPU_SHARE else 1
+    assert counter.get_total_flops() == pytest.approx(expected * 2 * 9 * 5 * 4 * 33 * 33)
+
+
+def test_under_autocast_it_is_the_convolution():
+    x, weight = draw(1, 33, 33, torch.float32)
+    with torch.autocast('cpu', torch.bfloat16):
+        y = valid_tap_conv2d(x, weight, 18)
+        assert torch.equal(y, F.conv2d(x, weight, padding=18, dilation=18))
+    assert y.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize('frozen', [0, 1])
+def test_a_frozen_input_or_filter_gets_no_gradient(frozen):
+    tensors = draw(1, 9, 9)
+    tensors[frozen].requires_grad_(False)
+    valid_tap_conv2d(*tensors, 8).sum().backward()
+    assert tensors[frozen].grad is None and tensors[1 - frozen].grad is not None
+
+
+def test_second_derivatives_are_refused():
+    x, weight = draw(1, 9, 9)
+    y = valid_tap_conv2d(x, weight, 8)
+    with pytest.raises(RuntimeError, match='once, but got create_graph=True'):
+        torch.autograd.grad(y.sum(), x, create_graph=True)
