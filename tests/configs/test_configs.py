@@ -75,6 +75,13 @@ def reduced(name: str, root: Path) -> Config:
     return cfg
 
 
+@pytest.fixture
+def unformatted(monkeypatch):
+    """The runner logs its config several times, and making it pretty takes most of the time."""
+    monkeypatch.setattr('mmengine.config.config.FormatCode', lambda text, **_: (text, True))
+
+
+@pytest.mark.usefixtures('unformatted')
 @pytest.mark.parametrize('name', NAMES)
 def test_trains_validates_and_evaluates_with_tta(name, tmp_path):
     cfg = reduced(name, tmp_path)
