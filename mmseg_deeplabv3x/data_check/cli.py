@@ -1,0 +1,65 @@
+"""The logic of ``tools/check_data.py``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+
+from .full import check_data
+from .html_report import page
+from .report import as_json, text
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Check the data of a config, print and write what was found.
+
+    Args:
+        argv: The arguments. Default: those of the process.
+
+    Returns:
+        Exit status: 1 if anything is wrong, else 0.
+    """
+    parser = argparse.ArgumentParser(
+        description='Read every image and label image of a config and tell what is wrong.'
+    )
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--json', type=Path, metavar='FILE', help='write all that was found')
+    parser.add_argument(
+        '--html', type=Path, metavar='FILE', help='write a page with pictures of what is wrong'
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        default={},
+        metavar='KEY=VALUE',
+        help='override settings of the config',
+    )
+    args = parser.parse_args(argv)
+    if not os.path.isfile(args.config):
+        parser.error(f'there is no config file {args.config!r}; see configs/')
+    cfg = Config.fromfile(args.config)
+    cfg.merge_from_dict(args.cfg_options)
+
+    report = check_data(cfg)
+    print(f'\n{text(report)}')
+    if args.json:
+        _write(args.json, as_json(report))
+    if args.html:
+        _write(args.html, page(report, f'Data of {args.config}'))
+    return 1 if report.problems else 0
+
+
+def _write(path: Path, content: str) -> None:
+    """Write aside and rename, so that a reader never sees half a report."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f'.{os.getpid()}.{path.name}')
+    try:
+        aside.write_text(content, encoding='utf-8')
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)

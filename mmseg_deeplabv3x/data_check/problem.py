@@ -1,0 +1,23 @@
+"""What is wrong with which file."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Problem(NamedTuple):
+    """One thing that is wrong.
+
+    Attributes:
+        split: Where it was found, such as 'train'.
+        kind: One or two words for it, to count by.
+        file: The file, folder or list that it is about.
+        message: One sentence that names the file and says what would be right.
+        info: mmseg's annotation of the image, where it is about one.
+    """
+
+    split: str
+    kind: str
+    file: str
+    message: str
+    info: dict | None = None

@@ -1,0 +1,140 @@
+"""The data sets of a config, and what is wrong with their lists."""
+
+from __future__ import annotations
+
+import os.path as osp
+from collections import Counter
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from mmseg.registry import DATASETS
+
+from .problem import Problem
+
+LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+
+
+class Split(NamedTuple):
+    """One data set of a config.
+
+    Attributes:
+        name: The loaders that read it, such as 'train' or 'val, test'; with a number where a
+            loader reads several.
+        metainfo: Classes and palette.
+        infos: Annotation of each image that has a name, as mmseg's transforms get it.
+        problems: What is wrong with the list of images.
+        backend_args: Of mmengine's file backend.
+    """
+
+    name: str
+    metainfo: dict
+    infos: list[dict]
+    problems: list[Problem]
+    backend_args: dict | None
+
+
+def load_splits(cfg: Config, loaders: tuple[str, ...] = LOADERS) -> list[Split]:
+    """List the images of a config's data sets, through any wrapper around them.
+
+    Args:
+        cfg: A runner's config.
+        loaders: The data loaders to look at.
+
+    Returns:
+        Every data set once, training first, also where val and test are the same.
+    """
+    found = []  # [name, config] of each
+    for loader in loaders:
+        leaves = list(_leaves((cfg.get(loader) or {}).get('dataset')))
+        for i, leaf in enumerate(leaves):
+            name = loader.replace('_dataloader', '') + (f'[{i}]' if len(leaves) > 1 else '')
+            leaf = dict(leaf, pipeline=[], lazy_init=True, serialize_data=False)
+            for known in found:
+                if known[1] == leaf and not known[0].startswith('train'):
+                    known[0] += f', {name}'
+                    break
+            else:
+                found.append([name, leaf])
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope') or 'mmseg'):
+        return [_load(name, leaf) for name, leaf in found]
+
+
+def shared_images(splits: list[Split]) -> list[Problem]:
+    """Images that are trained on as well as evaluated on.
+
+    Args:
+        splits: As by :func:`load_splits`.
+
+    Returns:
+        A problem for each image of an evaluation that is also trained on.
+    """
+    trained, problems = {}, []
+    for split in splits:
+        for info in split.infos:
+            image = info['img_path']
+            path = osp.realpath(image)
+            if split.name.startswith('train'):
+                trained[path] = split.name
+            elif path in trained:
+                message = f'{image} is in {split.name} and in {trained[path]}.'
+                problems.append(Problem(split.name, 'shared', image, message, info))
+    return problems
+
+
+def _leaves(cfg) -> Iterator[dict]:
+    """Configs of data sets inside any wrappers."""
+    if not cfg:
+        return
+    inner = cfg.get('datasets') or [cfg.get('dataset')]
+    if inner == [None]:
+        yield cfg
+    for dataset in inner:
+        yield from _leaves(dataset)
+
+
+def _load(name: str, cfg: dict) -> Split:
+    problems = [
+        Problem(name, 'missing', path, f'{cfg["type"]} finds no {path}.')
+        for path in _paths(cfg) if not osp.exists(path)
+    ]  # fmt: skip
+    if problems:  # mmseg would list a folder in place of a missing list of images
+        return Split(name, {}, [], problems, None)
+    try:
+        dataset = DATASETS.build(cfg)
+        dataset.full_init()
+    except (FileNotFoundError, AssertionError) as error:
+        problem = Problem(name, 'missing', cfg.get('data_root') or '', f'{cfg["type"]}: {error}')
+        return Split(name, {}, [], [problem], None)
+    infos = [dataset.get_data_info(i) for i in range(len(dataset))]
+    suffix = getattr(dataset, 'img_suffix', None)
+    named = [info for info in infos if osp.basename(info['img_path']) != suffix]
+    source = dataset.ann_file or dataset.data_prefix.get('img_path', '')
+    if len(named) < len(infos):
+        problems.append(_blank_lines(name, source, len(infos) - len(named)))
+    if not named:
+        problems.append(Problem(name, 'empty split', source, f'The split {source} has no images.'))
+    for path, times in Counter(info['img_path'] for info in named).items():
+        if times > 1:
+            message = f'{path} is listed {times} times in {source}.'
+            problems.append(Problem(name, 'doubled', path, message))
+    return Split(name, dataset.metainfo, named, problems, dataset.backend_args)
+
+
+def _paths(cfg: dict) -> list[str]:
+    """The local files and folders that a data set's config names."""
+    root = cfg.get('data_root') or ''
+    parts = [cfg.get('ann_file'), *(cfg.get('data_prefix') or {}).values()]
+    paths = [root, *(osp.join(root, part) for part in parts if part)]
+    return [path for path in paths if path and '://' not in path]
+
+
+def _blank_lines(name: str, source: str, number: int) -> Problem:
+    with open(source) as file:
+        lines = [str(i) for i, line in enumerate(file, 1) if not line.strip()]
+    message = (
+        f'{source} has {number} blank lines, which mmseg takes for images without a name: remove '
+        f'line {", ".join(lines[:5])}{" and more" if len(lines) > 5 else ""}.'
+    )
+    return Problem(name, 'blank lines', source, message)

@@ -1,0 +1,68 @@
+"""The cheap part of the check, at the start of a training."""
+
+from __future__ import annotations
+
+import os
+import os.path as osp
+import random
+
+from mmengine.config import Config
+from mmengine.logging import print_log
+
+from .problem import Problem
+from .sample import check_sample
+from .splits import Split, load_splits
+
+SAMPLES = 16  # of each split: a second or two of a large one
+SHOWN = 5
+# nothing that a run cannot do with
+HARMLESS = ('doubled', 'all ignored')
+
+
+def check_before_training(cfg: Config, loaders: tuple[str, ...]) -> None:
+    """Refuse a config whose data cannot be trained on, as far as a few seconds tell.
+
+    All files must exist and no split be empty or have blank lines; of a sample of each split the
+    images and label images are read whole. Every process of a distributed run may call it: all
+    look at the same sample.
+
+    Args:
+        cfg: A runner's config; its seed chooses the sample.
+        loaders: The data loaders that will be used, such as 'train_dataloader'.
+
+    Raises:
+        ValueError: If something is wrong; names the first offenders.
+    """
+    splits = load_splits(cfg, loaders)
+    seed = (cfg.get('randomness') or {}).get('seed') or 0
+    problems = [problem for split in splits for problem in split.problems]
+    for split in splits:
+        missing = _missing(split)
+        problems += missing
+        if not missing:
+            infos = random.Random(seed).sample(split.infos, min(SAMPLES, len(split.infos)))
+            problems += [found for info in infos for found in check_sample(split, info)[0]]
+    problems = [problem for problem in problems if problem.kind not in HARMLESS]
+    if problems:
+        listed = ''.join(f'\n  {p.split}: {p.message}' for p in problems[:SHOWN])
+        raise ValueError(
+            f'Problems with the data: {len(problems)}{listed}\n'
+            f'`python tools/check_data.py {cfg.filename or "CONFIG"}` goes over every file.'
+        )
+    images = ', '.join(f'{split.name} {len(split.infos)} images' for split in splits)
+    print_log(f'Data: {images}; all files are there, a sample of each was read.', 'current')
+
+
+def _missing(split: Split) -> list[Problem]:
+    """Local files that are not there. One look into each folder: a disk far away is slow to ask."""
+    folders, problems = {}, []
+    for info in split.infos:
+        for path in (info['img_path'], info.get('seg_map_path')):
+            if path is None or '://' in path:
+                continue
+            folder, name = osp.split(path)
+            if folder not in folders:
+                folders[folder] = set(os.listdir(folder)) if osp.isdir(folder) else set()
+            if name not in folders[folder]:
+                problems.append(Problem(split.name, 'missing', path, f'{path} does not exist.'))
+    return problems

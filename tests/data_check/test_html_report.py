@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import base64
+import io
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+from PIL import Image
+
+from mmseg_deeplabv3x.data_check import check_data, html_report
+from mmseg_deeplabv3x.data_check.html_report import NO_CLASS, VOID, page
+
+
+def pictures(written):
+    return [
+        np.array(Image.open(io.BytesIO(base64.b64decode(content))))
+        for content in re.findall(r'src="data:image/png;base64,([^"]*)"', written)
+    ]
+
+
+def test_the_page_needs_no_other_file(data):
+    data.write_mask(1, np.full((10, 12), 77, np.uint8))
+    written = page(check_data(data.config()), 'title')
+    sources = re.findall(r'(?:src|href)="([^"]*)"', written)
+    assert sources and all(source.startswith('data:') for source in sources)
+
+    opened = []
+
+    class Parser(HTMLParser):
+        def handle_starttag(self, tag, attrs):
+            if tag not in ('meta', 'img'):
+                opened.append(tag)
+
+        def handle_endtag(self, tag):
+            assert opened.pop() == tag
+
+    Parser().feed(written)
+    assert opened == []
+
+
+def test_pictures_of_an_offender(data):
+    labels = np.zeros((10, 12), np.uint8)
+    labels[0], labels[1], labels[2] = 77, 255, 1
+    data.write_mask(1, labels)
+    report = check_data(data.config())
+    image, mask = pictures(page(report, 'title'))
+    assert image.shape == mask.shape == (10, 12, 3)
+    palette = report.splits[0].metainfo['palette']
+    assert mask[:4, 0].tolist() == [list(NO_CLASS), list(VOID), *np.array(palette)[[1, 0]].tolist()]
+
+
+def test_pictures_are_small(data):
+    Image.new('RGB', (1200, 1000)).save(data.image(1))
+    Image.new('RGB', (1200, 1000)).save(data.mask(1))
+    assert [p.shape for p in pictures(page(check_data(data.config()), 'title'))] == [
+        (133, 160, 3)
+    ] * 2
+
+
+def test_broken_and_missing_files_have_no_picture(data):
+    data.image(1).write_bytes(data.image(1).read_bytes()[:100])
+    data.mask(1).unlink()
+    assert pictures(page(check_data(data.config()), 'title')) == []
+
+
+def test_the_number_of_pictures_is_limited(data, monkeypatch):
+    for i in range(5):
+        data.write_mask(i, np.full((10, 12), 9, np.uint8))
+    monkeypatch.setattr(html_report, 'PICTURES', 2)
+    written = page(check_data(data.config()), 'title')
+    assert len(pictures(written)) == 4
+    assert written.count('no class: 9 (120 pixels)') == 5
+
+
+def test_names_are_escaped(data):
+    data.write_list('train', ['<b>&'])
+    written = page(check_data(data.config()), 'a < b')
+    assert '<b>' not in written and '&lt;b&gt;&amp;.jpg does not exist' in written
+    assert '<h1>a &lt; b</h1>' in written

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import pytest
+
+from mmseg_deeplabv3x.data_check.splits import load_splits, shared_images
+
+
+def problems(cfg):
+    return [problem for split in load_splits(cfg) for problem in split.problems]
+
+
+def test_val_and_test_are_read_once(data):
+    splits = load_splits(data.config())
+    assert [(split.name, len(split.infos)) for split in splits] == [('train', 8), ('val, test', 3)]
+    assert splits[0].infos[3]['img_path'] == str(data.image(3))
+    assert splits[0].infos[3]['seg_map_path'] == str(data.mask(3))
+    assert not problems(data.config())
+
+
+def test_through_wrappers(data):
+    inner = data.dataset('train')
+    twice = dict(type='RepeatDataset', times=2, dataset=inner)
+    hard = dict(type='BootstrapDataset', hard_classes=['sky'], times=2, dataset=twice)
+    both = dict(type='ConcatDataset', datasets=[hard, data.dataset('val')])
+    splits = load_splits(data.config(both), ('train_dataloader',))
+    assert [(split.name, len(split.infos)) for split in splits] == [
+        ('train[0]', 8),
+        ('train[1]', 3),
+    ]
+
+
+def test_loaders_that_are_not_there_are_no_problem(data):
+    cfg = data.config()
+    cfg.test_dataloader = None
+    cfg.pop('val_dataloader')
+    assert [split.name for split in load_splits(cfg)] == ['train']
+
+
+def test_empty_split(data):
+    data.write_list('train', [])
+    (found,) = problems(data.config())
+    assert found.kind == 'empty split' and found.split == 'train'
+    assert found.message == f'The split {data.root}/train.txt has no images.'
+
+
+def test_blank_lines(data):
+    data.write_list('train', [0, '', 1, '  ', 2])
+    splits = load_splits(data.config())
+    (found,) = splits[0].problems
+    assert found.kind == 'blank lines' and 'train.txt has 2 blank lines' in found.message
+    assert found.message.endswith('remove line 2, 4.')
+    assert len(splits[0].infos) == 3
+
+
+def test_doubled_names(data):
+    data.write_list('val', [8, 9, 8, 10, 8])
+    (found,) = problems(data.config())
+    assert found.kind == 'doubled' and 'images/8.jpg is listed 3 times in' in found.message
+
+
+def test_images_in_training_and_evaluation(data):
+    data.write_list('val', [8, 2, 9])
+    (found,) = shared_images(load_splits(data.config()))
+    assert found.kind == 'shared' and '2.jpg is in val, test and in train.' in found.message
+    data.write_list('train', range(8, 11))
+    cfg = data.config(data.dataset('val'))  # the very same data set
+    assert len(shared_images(load_splits(cfg))) == 3
+
+
+@pytest.mark.parametrize('missing', ['ann_file', 'img_path', 'seg_map_path', 'data_root'])
+@pytest.mark.parametrize('type', ['BaseSegDataset', 'PascalVOCDataset'])
+def test_a_missing_list_or_folder(data, missing, type):
+    dataset = data.dataset('train', type=type)
+    where = dataset['data_prefix'] if 'path' in missing else dataset
+    where[missing] = 'nowhere'
+    found = problems(data.config(dataset))[0]
+    assert found.kind == 'missing' and found.split == 'train'
+    assert f'{type} finds no ' in found.message and 'nowhere' in found.message
+
+
+def test_what_a_data_set_itself_says(data):
+    (found,) = problems(data.config(dict(type='ShapesDataset', data_root=str(data.root))))[:1]
+    assert 'ShapesDataset finds no images in' in found.message

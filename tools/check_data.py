@@ -1,0 +1,8 @@
+"""Check the data of a config: ``python tools/check_data.py CONFIG --html report.html``."""
+
+import sys
+
+from mmseg_deeplabv3x.data_check.cli import main
+
+if __name__ == '__main__':
+    sys.exit(main())
