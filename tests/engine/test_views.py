@@ -143,3 +143,15 @@ def test_wrapped_data_sets_are_refused():
     cfg = Config(dict(test_dataloader=dict(dataset=dict(type='ConcatDataset', datasets=[]))))
     with pytest.raises(ValueError, match='--tta changes .*pipeline, and the ConcatDataset'):
         views.use_tta(cfg)
+
+
+@pytest.mark.parametrize(
+    'path', sorted((ROOT / 'configs').glob('*.py')), ids=lambda path: path.stem
+)
+def test_every_config_of_ours_takes_the_flags(path):
+    cfg = Config.fromfile(path)
+    views.set_output_stride(cfg.model, 8)
+    views.use_tta(cfg, [0.5, 1.5], False)
+    assert cfg.model.type in ('RunningMeanTTAModel', 'SegTTAModel')
+    assert cfg.model.module.output_stride['test'] == 8
+    assert shown(cfg.test_dataloader.dataset.pipeline) == [(0.5, 0), (1.5, 0)]
