@@ -41,6 +41,13 @@ def test_counts_are_those_of_the_pixels(masks, tmp_path):
     assert np.array_equal(counts, expected)
 
 
+@pytest.mark.parametrize('shape', [(1, 5), (5, 1), (1, 1)])
+def test_a_mask_may_be_one_pixel_high_or_wide(shape, tmp_path):
+    mask = save(tmp_path / 'thin.png', np.full(shape, 3, np.uint8), 'L')
+    counts = count_labels([mask], tmp_path / 'index.npz')
+    assert (counts.sum(), counts[0, 3]) == (np.prod(shape), np.prod(shape))
+
+
 def test_cache_is_used_until_a_mask_changes(masks, tmp_path, counted):
     first = count_labels(masks, tmp_path / 'index.npz')
     again = count_labels(masks, tmp_path / 'index.npz')
