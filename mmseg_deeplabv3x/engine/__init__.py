@@ -3,5 +3,11 @@
 from .autocast_optim_wrapper import AutocastOptimWrapper
 from .poly_lr import DeepLabPolyLR
 from .progress_logger_hook import ProgressLoggerHook
+from .seeded_infinite_sampler import SeededInfiniteSampler
 
-__all__ = ['AutocastOptimWrapper', 'DeepLabPolyLR', 'ProgressLoggerHook']
+__all__ = [
+    'AutocastOptimWrapper',
+    'DeepLabPolyLR',
+    'ProgressLoggerHook',
+    'SeededInfiniteSampler',
+]
