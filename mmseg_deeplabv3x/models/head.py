@@ -164,7 +164,8 @@ class ImagePoolASPPHead(UpsampledLossMixin, BaseDecodeHead):
 
     def _project(self, branches: list[Tensor], size: Sequence[int]) -> Tensor:
         if self.fast and not is_recorded():
-            projected = conv_of_concat(branches, self.bottleneck.conv.weight)
+            conv = self.bottleneck.conv
+            projected = conv_of_concat(branches, conv.weight, conv.bias)
             return self.bottleneck.activate(self.bottleneck.norm(projected))
         # bilinear upsampling of a 1x1 map is a copy of its value
         branches = [branch.expand(-1, -1, *size) for branch in branches]

@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from .. import atrous
+from .fast_prediction import FastPredictionMixin
 
 
 @MODELS.register_module()
-class DeepLabV3(EncoderDecoder):
+class DeepLabV3(FastPredictionMixin, EncoderDecoder):
     """An ``EncoderDecoder`` whose output_stride is one number, in training and in evaluation.
 
     ``model.train()`` and ``model.eval()`` hand the number to backbone, neck and heads, so that a
@@ -140,13 +141,19 @@ class DeepLabV3(EncoderDecoder):
             Tensor: Logits, (N, num_classes, H, W).
         """
         height, width = inputs.shape[2:]
-        if self.align_corners:
-            legal = [atrous.legal_crop(size, self.output_stride) for size in (height, width)]
-            inputs = F.pad(inputs, (0, legal[1] - width, 0, legal[0] - height))
-            # the head upsamples to what the metas name as the size of the image
-            batch_img_metas = [dict(meta, img_shape=inputs.shape[2:]) for meta in batch_img_metas]
+        inputs = self.pad(inputs)
+        # the head upsamples to what the metas name as the size of the image
+        batch_img_metas = [dict(meta, img_shape=inputs.shape[2:]) for meta in batch_img_metas]
         logits = super().encode_decode(inputs, batch_img_metas)
         return logits[:, :, :height, :width]
+
+    def pad(self, inputs: Tensor) -> Tensor:
+        """Pad images, (N, 3, H, W), to where corners of logits and pixels coincide; see above."""
+        if not self.align_corners:
+            return inputs
+        height, width = inputs.shape[2:]
+        legal = [atrous.legal_crop(size, self.output_stride) for size in (height, width)]
+        return F.pad(inputs, (0, legal[1] - width, 0, legal[0] - height))
 
     def _load_from_state_dict(self, state_dict, prefix, *args):
         for key, value in self.state_dict().items():

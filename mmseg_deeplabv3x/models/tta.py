@@ -56,6 +56,11 @@ class RunningMeanTTAModel(SegTTAModel):
             )
         return samples
 
+    def speed_up(self) -> 'RunningMeanTTAModel':
+        """Prepare for prediction: see :meth:`FastPredictionMixin.speed_up`."""
+        self.module.speed_up(probabilities=True)
+        return self
+
     def _probabilities(self, scores: Tensor) -> Tensor:
         # with one output channel, the segmentor's scores are probabilities already
         return scores.softmax(dim=0) if len(scores) > 1 else scores

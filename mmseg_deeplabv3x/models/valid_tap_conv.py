@@ -32,9 +32,8 @@ class ValidTapConv2d(nn.Conv2d):
             and self.stride == (1, 1)
             and self.padding == self.dilation == (rate, rate)
             and self.groups == 1
-            and self.bias is None
             and self.padding_mode == 'zeros'
         )
         if not atrous or is_recorded():
             return super().forward(x)
-        return valid_tap_conv2d(x, self.weight, rate)
+        return valid_tap_conv2d(x, self.weight, rate, self.bias)

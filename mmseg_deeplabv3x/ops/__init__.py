@@ -2,7 +2,14 @@
 
 from .conv_of_concat import conv_of_concat
 from .recording import is_recorded
+from .upsampled_argmax import upsampled_argmax
 from .upsampled_cross_entropy import upsampled_cross_entropy
 from .valid_tap_conv import valid_tap_conv2d
 
-__all__ = ['conv_of_concat', 'is_recorded', 'upsampled_cross_entropy', 'valid_tap_conv2d']
+__all__ = [
+    'conv_of_concat',
+    'is_recorded',
+    'upsampled_argmax',
+    'upsampled_cross_entropy',
+    'valid_tap_conv2d',
+]

@@ -9,8 +9,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def conv_of_concat(maps: Sequence[Tensor], weight: Tensor) -> Tensor:
-    """Equal to ``conv2d(cat(maps, dim=1), weight, padding='same')`` up to rounding.
+def conv_of_concat(
+    maps: Sequence[Tensor], weight: Tensor, bias: Tensor | None = None
+) -> Tensor:
+    """Equal to ``conv2d(cat(maps, dim=1), weight, bias, padding='same')`` up to rounding.
 
     Each map is convolved with its own part of the filters and the results are added. A map of one
     position stands for one that has this value everywhere: it adds a bias for each image, which
@@ -19,12 +21,13 @@ def conv_of_concat(maps: Sequence[Tensor], weight: Tensor) -> Tensor:
     Args:
         maps (Sequence[Tensor]): (N, C_i, H, W), at least one, or (N, C_i, 1, 1).
         weight (Tensor): (O, sum of all C_i, k, k), k odd.
+        bias (Tensor, optional): (O,).
 
     Returns:
         Tensor: (N, O, H, W).
     """
     size = tuple(max(m.shape[side] for m in maps) for side in (2, 3))
-    total = 0
+    total = 0 if bias is None else bias[:, None, None]
     for part, own in zip(maps, weight.split([m.shape[1] for m in maps], dim=1)):
         convolve = _spread_conv if part.shape[2:] != size else _same_conv
         total = total + convolve(part, own, size)

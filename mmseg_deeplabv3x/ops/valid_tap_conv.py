@@ -13,8 +13,8 @@ from torch.nn import functional as F
 CPU_SHARE = 2 / 3
 
 
-def valid_tap_conv2d(x: Tensor, weight: Tensor, rate: int) -> Tensor:
-    """Equal to ``conv2d(x, weight, padding=rate, dilation=rate)`` up to rounding.
+def valid_tap_conv2d(x: Tensor, weight: Tensor, rate: int, bias: Tensor | None = None) -> Tensor:
+    """Equal to ``conv2d(x, weight, bias, padding=rate, dilation=rate)`` up to rounding.
 
     At a large rate most taps of most positions fall on the padding (paper, section 3.3): of a
     33x33 map, a filter at rate 18 has 41 % of its taps on the map. Only those are multiplied, in
@@ -27,6 +27,7 @@ def valid_tap_conv2d(x: Tensor, weight: Tensor, rate: int) -> Tensor:
         x (Tensor): (N, C, H, W); fastest in channels_last.
         weight (Tensor): (O, C, 3, 3).
         rate (int): Atrous rate, also the padding.
+        bias (Tensor, optional): (O,).
 
     Returns:
         Tensor: (N, O, H, W).
@@ -36,11 +37,12 @@ def valid_tap_conv2d(x: Tensor, weight: Tensor, rate: int) -> Tensor:
     """
     height, width = x.shape[2:]
     if rate >= max(height, width):
-        return F.conv2d(x, weight[:, :, 1:2, 1:2])
+        return F.conv2d(x, weight[:, :, 1:2, 1:2], bias)
     on_cpu = x.device.type == 'cpu' and not _cpu_autocast()
     if on_cpu and valid_share(height, width, rate) < CPU_SHARE:
-        return _ValidTapConv.apply(x, weight, rate)
-    return F.conv2d(x, weight, padding=rate, dilation=rate)
+        y = _ValidTapConv.apply(x, weight, rate)
+        return y if bias is None else y + bias[:, None, None]
+    return F.conv2d(x, weight, bias, padding=rate, dilation=rate)
 
 
 def valid_share(height: int, width: int, rate: int) -> float:
@@ -72,8 +74,8 @@ class _ValidTapConv(torch.autograd.Function):
     def backward(ctx, grad):
         if torch.is_grad_enabled():
             raise RuntimeError(
-                'valid_tap_conv2d is differentiable once, but got create_graph=True; use conv2d for '
-                'second derivatives.'
+                'valid_tap_conv2d is differentiable once, but got create_graph=True; use conv2d '
+                'for second derivatives.'
             )
         x, weight = ctx.saved_tensors
         x, grad = x.permute(0, 2, 3, 1), grad.permute(0, 2, 3, 1).contiguous()

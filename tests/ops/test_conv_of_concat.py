@@ -20,10 +20,11 @@ def test_equals_the_convolution_of_the_concatenated_maps(kernel, size, pooled):
         for i, c in enumerate(channels)
     ]
     weight = torch.randn(5, sum(channels), kernel, kernel, generator=generator).double()
-    tensors = [t.requires_grad_() for t in (*maps, weight)]
+    bias = torch.randn(5, generator=generator).double()
+    tensors = [t.requires_grad_() for t in (*maps, weight, bias)]
     whole = torch.cat([m.expand(-1, -1, *size) for m in maps], dim=1)
-    theirs = F.conv2d(whole, weight, padding=kernel // 2)
-    ours = conv_of_concat(maps, weight)
+    theirs = F.conv2d(whole, weight, bias, padding=kernel // 2)
+    ours = conv_of_concat(maps, weight, bias)
     torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
     upstream = torch.randn(ours.shape, generator=generator).double()
     grads = [torch.autograd.grad(y, tensors, upstream) for y in (ours, theirs)]

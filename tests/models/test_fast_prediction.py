@@ -1,0 +1,115 @@
+"""speed_up(): the same predictions from fewer operations."""
+
+import copy
+
+import pytest
+import torch
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+@pytest.fixture
+def segmentor(build):
+    def segmentor(depth=18, neck=False, head=(), **cfg):
+        width = 64 if depth < 50 else 256
+        if neck:
+            cfg['neck'] = dict(type='CascadeNeck', depth=depth, base_channels=8)
+        return build(
+            type='DeepLabV3',
+            data_preprocessor=dict(type='SegDataPreProcessor'),
+            backbone=dict(type='AtrousResNet', depth=depth, base_channels=8),
+            decode_head=dict(
+                type='ImagePoolASPPHead',
+                **{'in_channels': width, 'channels': 16, 'num_classes': 5, **dict(head)},
+            ),
+            **{'output_stride': 8, **cfg},
+        )
+
+    return segmentor
+
+
+def draw(n=2, size=(50, 71), **meta):
+    generator = torch.Generator().manual_seed(0)
+    meta = dict(dict(ori_shape=size, img_shape=size), **meta)
+    labels = torch.zeros(1, *size, dtype=torch.long)
+    samples = [SegDataSample(gt_sem_seg=PixelData(data=labels), metainfo=meta) for _ in range(n)]
+    return torch.randn(n, 3, *size, generator=generator), samples
+
+
+@torch.no_grad()
+def predict(model, inputs, samples):
+    return model.predict(inputs, copy.deepcopy(samples))
+
+
+def agreement(ours, theirs):
+    pairs = [(a.pred_sem_seg.data, b.pred_sem_seg.data) for a, b in zip(ours, theirs)]
+    assert all(a.shape == b.shape for a, b in pairs)
+    return torch.stack([(a == b).float().mean() for a, b in pairs]).mean()
+
+
+@pytest.mark.parametrize('depth', [18, 50])
+@pytest.mark.parametrize('neck', [False, True])
+@pytest.mark.parametrize(
+    'head', [{}, dict(projection_kernel=3), dict(align_corners=False), dict(fast=False)]
+)
+def test_the_same_classes(segmentor, depth, neck, head):
+    model = segmentor(depth, neck, head)
+    inputs, _ = draw()
+    with torch.no_grad():  # so that no class wins everywhere
+        model.decode_head.conv_seg.bias -= model(inputs).mean((0, 2, 3))
+    plain = predict(model, *draw())
+    fast = predict(copy.deepcopy(model).speed_up(), *draw())
+    assert len({*plain[0].pred_sem_seg.data.unique().tolist()}) > 1
+    assert agreement(fast, plain) > 0.999
+    assert 'seg_logits' not in fast[0]
+    assert fast[0].gt_sem_seg is not None and fast[0].ori_shape == (50, 71)
+
+
+def test_probabilities_where_asked(segmentor, relative_error):
+    model = segmentor()
+    plain = predict(model, *draw())
+    fast = predict(copy.deepcopy(model).speed_up(probabilities=True), *draw())
+    for a, b in zip(fast, plain):
+        assert relative_error(a.seg_logits.data, b.seg_logits.data) < 1e-4
+
+
+def test_no_bn_is_left_and_doing_it_twice_is_harmless(segmentor):
+    model = segmentor(neck=True).speed_up()
+    first = predict(model, *draw())
+    assert not any(isinstance(m, _BatchNorm) for m in model.modules())
+    assert model.decode_head.conv_seg.weight.shape[0] == 5
+    assert agreement(predict(model.speed_up(), *draw()), first) == 1
+
+
+def test_training_after_it_is_refused(segmentor):
+    model = segmentor().speed_up()
+    model.eval()
+    with pytest.raises(RuntimeError, match='After speed_up.*no BN'):
+        model.train()
+
+
+@pytest.mark.parametrize(
+    'cfg,meta',
+    [
+        (dict(test_cfg=dict(mode='slide', crop_size=(33, 33), stride=(20, 20))), {}),
+        ({}, dict(ori_shape=(25, 36))),
+        ({}, dict(flip=True, flip_direction='horizontal')),
+        ({}, dict(padding_size=[0, 5, 0, 3])),
+        (dict(head=dict(num_classes=2, out_channels=1, threshold=0.5)), {}),
+    ],
+)
+def test_all_else_goes_the_plain_way(segmentor, cfg, meta):
+    model = segmentor(**cfg)
+    inputs, samples = draw(**meta)
+    plain = predict(model, inputs, samples)
+    fast = predict(copy.deepcopy(model).speed_up(), inputs, samples)
+    assert 'seg_logits' in fast[0] and agreement(fast, plain) > 0.999
+
+
+def test_without_samples(segmentor):
+    model = segmentor().speed_up()
+    inputs, samples = draw()
+    with torch.no_grad():
+        bare = model.predict(inputs)
+    assert agreement(bare, predict(model, inputs, samples)) == 1
