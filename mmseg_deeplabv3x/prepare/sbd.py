@@ -1,0 +1,201 @@
+"""VOC's train_aug with the masks of SBD: ``tools/prepare_data.py sbd``.
+
+Hariharan et al., "Semantic contours from inverse detectors", ICCV 2011: masks of 11,355 images of
+VOC 2011. train_aug is (SBD's train and val, and VOC's train) without VOC's val. Made under VOC's
+root: ``SegmentationClassAug/*.png``, one mask for each image of train_aug, and
+``ImageSets/Segmentation/train_aug.txt``. An image of VOC's train keeps VOC's own mask.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from scipy.io import loadmat
+
+from ..datasets.parallel import map_files
+from .download import Remote, download
+from .masks import NUM_CLASSES, save_mask, size_of
+from .output import Output
+from .sources import find_files
+from .splits import first_few, read_split, write_split
+from .voc import ROOT, split_name
+
+# The checksum is the one that torchvision publishes.
+ARCHIVE = Remote(
+    'https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/semantic_contours/'
+    'benchmark.tgz',
+    md5='82b4d87ceb2ed10f6038a1cba92111cb',
+)
+COUNTS = {'SBD train': 8498, 'SBD val': 2857, 'VOC train': 1464, 'VOC val': 1449}
+NUM_TRAIN_AUG = 10582
+
+SPLITS = re.compile(r'(?:^|dataset/)((?:train|val)\.txt)$')
+MASKS = re.compile(r'(?:^|/)cls/([^/]+)\.mat$')
+
+
+def prepare_sbd(
+    root: str | os.PathLike = ROOT,
+    sources: Sequence[str | os.PathLike] = (),
+    downloads: str | os.PathLike = 'data/downloads',
+    counts: Mapping[str, int] = COUNTS,
+    total: int = NUM_TRAIN_AUG,
+) -> str:
+    """Make the masks and the list of train_aug.
+
+    Args:
+        root: VOC's root, prepared before.
+        sources: Folders and archives that hold SBD; by default, if train_aug is not there, the
+            official archive is downloaded.
+        downloads: Folder for what is downloaded.
+        counts: Names that each of the four lists holds.
+        total: Names that train_aug must hold.
+
+    Returns:
+        What is there now, in words.
+
+    Raises:
+        FileNotFoundError: If VOC, SBD's lists, a mask or an image is missing.
+        ValueError: If train_aug has another number of names, or a mask is damaged.
+    """
+    with Output(root) as out:
+        for split in ('train', 'val'):
+            if not out.has(split_name(split)):
+                raise FileNotFoundError(
+                    f'There is no {split_name(split)} in {root}: run `prepare_data.py voc` first.'
+                )
+        if not sources and not out.has(split_name('train_aug')):
+            sources = [download(ARCHIVE, downloads)]
+        if sources:
+            _make(out, sources, counts, total)
+        names = read_split(out.path(split_name('train_aug')))
+        if len(names) != total:
+            raise ValueError(
+                f'{out.path(split_name("train_aug"))} holds {len(names)} names, not {total}: it '
+                'was not made from the official lists. Remove it and run this again.'
+            )
+        _check_files(out, names)
+    return f'{root}: train_aug {len(names)}'
+
+
+def train_aug_names(
+    lists: Mapping[str, Collection[str]],
+    counts: Mapping[str, int] = COUNTS,
+    total: int = NUM_TRAIN_AUG,
+) -> list[str]:
+    """The names of train_aug: all that is labelled, without VOC's val.
+
+    Args:
+        lists: The names of the four lists, under the keys of ``COUNTS``.
+        counts: Names that each of them should hold.
+        total: Names that train_aug must hold.
+
+    Returns:
+        The names, sorted.
+
+    Raises:
+        ValueError: If there are more or fewer than ``total``; says which list is the reason.
+    """
+    labelled = {*lists['SBD train'], *lists['SBD val'], *lists['VOC train']}
+    names = sorted(labelled - set(lists['VOC val']))
+    if len(names) != total:
+        reasons = [
+            f'{key} holds {len(lists[key])} names, not {count}'
+            for key, count in counts.items()
+            if len(lists[key]) != count
+        ]
+        reason = '; '.join(reasons) or 'the lists have their lengths, but not the official names'
+        raise ValueError(
+            f'train_aug would hold {len(names)} names, not {total}: {reason}. Give the lists of '
+            f'{ARCHIVE.url} and of VOC 2012.'
+        )
+    return names
+
+
+def _make(
+    out: Output, sources: Sequence[str | os.PathLike], counts: Mapping[str, int], total: int
+) -> None:
+    lists = {key: read_split(out.path(split_name(key[4:]))) for key in ('VOC train', 'VOC val')}
+    found = dict(find_files(sources, SPLITS, lambda name: True, out.scratch))
+    for split in ('train', 'val'):
+        if f'{split}.txt' not in found:
+            raise FileNotFoundError(
+                f'There is no {split}.txt of SBD in what was given; give --from benchmark.tgz, or '
+                'the folder benchmark_RELEASE/dataset of it.'
+            )
+        lists[f'SBD {split}'] = read_split(found[f'{split}.txt'])
+    names = train_aug_names(lists, counts, total)
+
+    for name in lists['VOC train']:
+        if not out.has(_mask(name)):
+            out.place(out.root / f'SegmentationClass/{name}.png', _mask(name))
+    needed = {name for name in names if not out.has(_mask(name))}
+    mats = list(find_files(sources, MASKS, needed.__contains__, out.scratch))
+    missing = needed - {name for name, _ in mats}
+    if missing:
+        raise FileNotFoundError(
+            f'SBD lacks the masks of {len(missing)} images of train_aug, such as '
+            f'cls/{min(missing)}.mat; give a whole copy with --from.'
+        )
+    if mats:
+        print(f'Converting {len(mats)} masks')
+        map_files(partial(_convert, out), mats)
+    if not out.has(split_name('train_aug')):
+        with out.writing(split_name('train_aug')) as new:
+            write_split(new, names)
+
+
+def _mask(name: str) -> str:
+    return f'SegmentationClassAug/{name}.png'
+
+
+def _convert(out: Output, task: tuple[str, Path]) -> None:
+    name, path = task
+    ids = read_mat(path)
+    image = out.path(f'JPEGImages/{name}.jpg')
+    if image and size_of(image) != ids.shape[::-1]:
+        raise ValueError(
+            f'{path} is {ids.shape[1]}x{ids.shape[0]}, but {image} is '
+            f'{"x".join(map(str, size_of(image)))}: they are not of one image.'
+        )
+    with out.writing(_mask(name)) as new:
+        save_mask(new, ids)
+
+
+def read_mat(path: Path) -> np.ndarray:
+    """Read the class ids of one of SBD's ``cls/*.mat``.
+
+    Args:
+        path: The file. It holds a struct ``GTcls`` with the fields ``Segmentation`` (ids),
+            ``Boundaries`` and ``CategoriesPresent``.
+
+    Returns:
+        Class ids, uint8 (H, W). SBD knows no void.
+
+    Raises:
+        ValueError: If the file is damaged or holds something else.
+    """
+    try:
+        ids = loadmat(path, variable_names=['GTcls'])['GTcls']['Segmentation'][0, 0]
+    except Exception as error:  # the reader raises many kinds
+        raise ValueError(f'{path} holds no GTcls.Segmentation of SBD ({error!r}).') from error
+    if ids.ndim != 2 or ids.size == 0 or ids.max() >= NUM_CLASSES or ids.min() < 0:
+        raise ValueError(
+            f'{path}: GTcls.Segmentation must be ids from 0 to {NUM_CLASSES - 1}, (H, W).'
+        )
+    return ids.astype(np.uint8)
+
+
+def _check_files(out: Output, names: Sequence[str]) -> None:
+    there = {*out.names('JPEGImages/*.jpg'), *out.names('SegmentationClassAug/*.png')}
+    needed = [f'JPEGImages/{name}.jpg' for name in names] + [_mask(name) for name in names]
+    missing = [name for name in needed if name not in there]
+    if missing:
+        raise FileNotFoundError(
+            f'train_aug needs {len(needed)} files, of which {len(missing)} are missing in '
+            f'{out.root}: {first_few(missing)}. Images come from VOC, masks from SBD.'
+        )

@@ -1,0 +1,164 @@
+import numpy as np
+import pytest
+from mmseg.datasets import CityscapesDataset
+from PIL import Image
+
+from mmseg_deeplabv3x.prepare import cityscapes
+from mmseg_deeplabv3x.prepare.cityscapes import (
+    LABELS,
+    TRAIN_IDS,
+    train_ids_of_labels,
+    train_ids_of_polygons,
+)
+
+COUNTS = dict(train=2, val=1, test=1, train_extra=2)
+ROAD, CAR = 0, 13
+
+
+def box(left, top, right, bottom):
+    return [[left, top], [right, top], [right, bottom], [left, bottom]]
+
+
+def make(small, folder, splits=('train', 'val', 'train_extra'), labels=True):
+    """leftImg8bit and gtFine or gtCoarse; each image is of another grey, each mask of one id."""
+    number = 0
+    for split in splits:
+        kind = 'gtCoarse' if split == 'train_extra' else 'gtFine'
+        for image in range(COUNTS[split]):
+            base = f'{split}/city{image}/city{image}_000000_00001{image}'
+            path = folder / f'leftImg8bit/{base}_leftImg8bit.png'
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new('RGB', (20, 10), (number,) * 3).save(path)
+            corners = box(0, 0, 19, 9)
+            small.save_polygons(
+                folder / f'{kind}/{base}_{kind}_polygons.json', [(LABELS[7 + number], corners, {})]
+            )
+            if labels:
+                ids = np.full((10, 20), 7 + number, np.uint8)
+                Image.fromarray(ids).save(folder / f'{kind}/{base}_{kind}_labelIds.png')
+            number += 1
+    return folder
+
+
+def test_the_table_of_ids():
+    assert len(LABELS) == 34 and CityscapesDataset.METAINFO['classes'] == cityscapes.CLASSES
+    used = [(LABELS.index(name), number) for name, number in TRAIN_IDS.items() if number < 255]
+    # id and trainId of the evaluated classes, as published with the benchmark
+    ids = [7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33]
+    assert used == list(zip(ids, range(19)))
+
+
+def test_a_label_image_is_translated(tmp_path):
+    Image.fromarray(np.arange(34, dtype=np.uint8).reshape(2, 17)).save(tmp_path / 'a.png')
+    ids = train_ids_of_labels(tmp_path / 'a.png')
+    assert ids.dtype == np.uint8 and ids.ravel().tolist() == [TRAIN_IDS[name] for name in LABELS]
+
+
+def test_polygons_are_drawn_in_their_order(small, tmp_path):
+    objects = [
+        ('road', box(0, 0, 19, 9), {}),
+        ('cargroup', box(2, 2, 8, 8), {}),
+        ('license plate', box(3, 3, 4, 4), {}),
+        ('sky', box(12, 0, 15, 3), dict(deleted=1)),
+        ('polegroup', box(6, 6, 10, 9), {}),
+        ('bicycle', box(18, 8, 30, 30), dict(deleted=0)),
+    ]
+    small.save_polygons(tmp_path / 'a.json', objects)
+    expected = np.full((10, 20), ROAD)
+    expected[2:9, 2:9] = CAR
+    expected[6:10, 6:11] = 255  # polegroup is a label of its own, which is not evaluated
+    expected[8:, 18:] = 18
+    assert (train_ids_of_polygons(tmp_path / 'a.json') == expected).all()
+    small.save_polygons(tmp_path / 'a.json', [])
+    assert (train_ids_of_polygons(tmp_path / 'a.json') == 255).all()
+
+
+@pytest.mark.parametrize('labels', [True, False])
+@pytest.mark.parametrize('kind', ['zip', 'folder', 'in place'])
+def test_masks_of_all_splits(small, tmp_path, labels, kind):
+    root = tmp_path / 'cityscapes'
+    source = make(small, root if kind == 'in place' else tmp_path / 'source', labels=labels)
+    if kind == 'zip':
+        source = small.pack(source, tmp_path / 'all.zip')
+    shown = cityscapes.prepare_cityscapes(root, [source] * (kind != 'in place'), COUNTS)
+    assert shown.endswith('gtFine train 2, gtFine val 1, gtCoarse train_extra 2')
+    number = 0
+    for split, suffix in (('train', 'Fine'), ('val', 'Fine'), ('train_extra', 'Coarse')):
+        data = CityscapesDataset(
+            data_root=str(root),
+            data_prefix=dict(img_path=f'leftImg8bit/{split}', seg_map_path=f'gt{suffix}/{split}'),
+            seg_map_suffix=f'_gt{suffix}_labelTrainIds.png',
+            lazy_init=True,
+        )
+        for item in sorted(data.load_data_list(), key=lambda item: item['img_path']):
+            assert (small.read(item['img_path']) == number).all()
+            mask = small.read(item['seg_map_path'])
+            assert mask.shape == (10, 20) and (mask == TRAIN_IDS[LABELS[7 + number]]).all()
+            number += 1
+    assert number == 5
+    assert {path.name for path in tmp_path.iterdir()} <= {'cityscapes', 'source', 'all.zip'}
+
+
+def test_the_official_label_image_counts_where_both_are_there(small, tmp_path):
+    source = make(small, tmp_path / 'source', ['val'])
+    (label,) = source.glob('gtFine/val/*/*_labelIds.png')
+    Image.fromarray(np.full((10, 20), 26, np.uint8)).save(label)
+    cityscapes.prepare_cityscapes(tmp_path / 'out', [source], COUNTS)
+    (mask,) = (tmp_path / 'out').glob('gtFine/val/*/*_labelTrainIds.png')
+    assert (small.read(mask) == CAR).all()
+
+
+def test_a_second_run_makes_only_what_is_missing(small, tmp_path):
+    root = make(small, tmp_path / 'data')
+    cityscapes.prepare_cityscapes(root, counts=COUNTS)
+    times = {path: path.stat().st_mtime_ns for path in root.rglob('*') if path.is_file()}
+    again = next(path for path in times if 'labelTrainIds' in path.name)
+    again.unlink()
+    cityscapes.prepare_cityscapes(root, counts=COUNTS)
+    changed = {path for path, time in times.items() if path.stat().st_mtime_ns != time}
+    assert changed == {again}
+
+
+def test_what_is_missing_is_named(small, tmp_path):
+    with pytest.raises(FileNotFoundError, match='Cityscapes needs an account: log in at'):
+        cityscapes.prepare_cityscapes(tmp_path / 'absent')
+    (tmp_path / 'empty').mkdir()
+    with pytest.raises(FileNotFoundError, match='no images and masks of Cityscapes.* an account'):
+        cityscapes.prepare_cityscapes(tmp_path / 'empty')
+    source = make(small, tmp_path / 'source', labels=False)
+    next(source.glob('gtFine/train/city1/*.json')).unlink()
+    with pytest.raises(FileNotFoundError, match='gtFine/train has masks for 1 images.*city1_0000'):
+        cityscapes.prepare_cityscapes(tmp_path / 'out', [source], COUNTS)
+    next(source.glob('gtFine/train/city0/*.json')).unlink()
+    with pytest.raises(FileNotFoundError, match='leftImg8bit/train has images but no masks'):
+        cityscapes.prepare_cityscapes(tmp_path / 'out2', [source], COUNTS)
+    with pytest.raises(ValueError, match='leftImg8bit/train has 2 images, not 2975: some are miss'):
+        cityscapes.prepare_cityscapes(tmp_path / 'out3', [source])
+    assert not any((tmp_path / name).exists() for name in ('out', 'out2', 'out3'))
+
+
+@pytest.mark.parametrize(
+    'content',
+    [
+        '',
+        '[]',
+        '{"imgWidth": 5, "objects": []}',
+        '{"imgWidth": 5, "imgHeight": -1, "objects": []}',
+        '{"imgWidth": 500000, "imgHeight": 500000, "objects": []}',
+        '{"imgWidth": 5, "imgHeight": 5, "objects": [{"label": "cat", "polygon": [[0, 0]]}]}',
+        '{"imgWidth": 5, "imgHeight": 5, "objects": [{"label": "car", "polygon": [[0]]}]}',
+        '{"imgWidth": 5, "imgHeight": 5, "objects": [{"label": "car", "polygon": [[0, "a"]]}]}',
+        '[' * 100000,
+    ],
+)
+def test_damaged_polygons_are_named(tmp_path, content):
+    (tmp_path / 'a_polygons.json').write_text(content)
+    with pytest.raises(ValueError, match='a_polygons.json is no file of Cityscapes polygons'):
+        train_ids_of_polygons(tmp_path / 'a_polygons.json')
+
+
+@pytest.mark.parametrize('pixels', [np.full((2, 2), 34, np.uint8), np.zeros((2, 2, 3), np.uint8)])
+def test_a_damaged_label_image_is_named(tmp_path, pixels):
+    Image.fromarray(pixels).save(tmp_path / 'a_labelIds.png')
+    with pytest.raises(ValueError, match='a_labelIds.png must hold label ids from 0 to 33 in one'):
+        train_ids_of_labels(tmp_path / 'a_labelIds.png')

@@ -1,0 +1,50 @@
+import re
+from pathlib import Path
+
+import pytest
+
+import mmseg_deeplabv3x
+from mmseg_deeplabv3x.prepare import camvid
+from mmseg_deeplabv3x.prepare.cli import COMMANDS, pack, prepare_data, prepare_parser
+
+
+@pytest.mark.parametrize('name', COMMANDS)
+def test_every_option_is_an_argument_of_its_function(name, capsys):
+    options = vars(prepare_parser().parse_args([name, '--from', 'a.zip', 'b']))
+    assert options.pop('dataset') == name and options['sources'] == ['a.zip', 'b']
+    function = COMMANDS[name][0]
+    taken = function.__code__.co_varnames[: function.__code__.co_argcount]
+    assert set(options) <= set(taken)
+    defaults = dict(zip(taken[-len(function.__defaults__) :], function.__defaults__))
+    for key in set(options) - {'sources'}:
+        assert options[key] == defaults[key], key
+    with pytest.raises(SystemExit):
+        prepare_parser().parse_args([name, '--help'])
+    assert '--from' in capsys.readouterr().out
+
+
+def test_it_says_what_is_ready(small, tmp_path, capsys, monkeypatch):
+    source = small.make_camvid(tmp_path / 'source')
+    monkeypatch.setattr(camvid.prepare_camvid, '__defaults__', ('', (), '', dict(train=2, val=2)))
+    root = tmp_path / 'out'
+    prepare_data(['camvid', '--from', str(source), '--root', str(root)])
+    shown = capsys.readouterr().out
+    assert '12/12' in shown and shown.endswith(f'Ready: {root}: train 2, val 2\n')
+
+
+def test_a_problem_ends_with_one_sentence(tmp_path):
+    with pytest.raises(SystemExit) as error:
+        prepare_data(['voc', '--from', str(tmp_path / 'absent.tar'), '--root', str(tmp_path / 'o')])
+    assert str(error.value) == (
+        f'prepare_data.py: --from {tmp_path}/absent.tar: there is no such folder or archive.'
+    )
+    with pytest.raises(SystemExit, match='^pack_voc.py: There is no list of images .*test.txt'):
+        pack([str(tmp_path), str(tmp_path / 'a/ImageSets/Segmentation/test.txt')])
+
+
+def test_importing_the_package_does_not_import_this():
+    package = Path(mmseg_deeplabv3x.__file__).parent
+    for module in package.rglob('*.py'):
+        if module.parent.name != 'prepare':
+            imports = re.findall(r'^(?:from|import) .*', module.read_text(), re.MULTILINE)
+            assert not [line for line in imports if 'prepare' in line], module
