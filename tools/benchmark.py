@@ -2,9 +2,9 @@
 
 import argparse
 
-from mmseg_deeplabv3x.benchmarks import loss, shapes
+from mmseg_deeplabv3x.benchmarks import loss, metric, pipeline, shapes
 
-SUBJECTS = {'loss': loss, 'shapes': shapes}
+SUBJECTS = {'loss': loss, 'metric': metric, 'pipeline': pipeline, 'shapes': shapes}
 
 
 def main():

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import time
-from statistics import median
 
 import torch
 from mmseg.models.losses import accuracy as mmseg_accuracy
@@ -12,6 +10,7 @@ from torch.nn import functional as F
 
 from ..ops import upsampled_cross_entropy
 from .memory import peak_extra_memory
+from .timing import cpu_ms, spread
 
 # (images, classes, side of the logits, side of the labels): VOC at output_stride 8, ADE20K
 SIZES = [(4, 21, 65, 513), (2, 150, 64, 512)]
@@ -55,14 +54,14 @@ def _row(size, with_accuracy, rounds):
             yield lambda way=way: torch.autograd.grad(way(logits, labels, with_accuracy), logits)
 
     memory = [peak_extra_memory(way) for way in ways()]  # and a warm-up
-    times = [[_cpu_ms(way) for way in ways()] for _ in range(rounds)]
+    times = [[cpu_ms(way) for way in ways()] for _ in range(rounds)]
     whole, tiles = zip(*times)
     cells = [
         f'{n}x{classes}x{small}² -> {large}²',
         'yes' if with_accuracy else 'no',
-        _spread(whole, '.0f'),
-        _spread(tiles, '.0f'),
-        _spread([a / b for a, b in times], '.1f') + ' x',
+        spread(whole, '.0f'),
+        spread(tiles, '.0f'),
+        spread([a / b for a, b in times], '.1f') + ' x',
         *(f'{size / 2**20:.0f}' for size in memory),
         f'{memory[0] / memory[1]:.0f} x',
     ]
@@ -79,13 +78,3 @@ def _whole(logits, labels, with_accuracy):
 def _tiles(logits, labels, with_accuracy):
     result = upsampled_cross_entropy(logits, labels, True, return_accuracy=with_accuracy)
     return result[0] if with_accuracy else result
-
-
-def _cpu_ms(function):
-    start = time.process_time()
-    function()
-    return (time.process_time() - start) * 1e3
-
-
-def _spread(values, form):
-    return f'{median(values):{form}} ({min(values):{form}} to {max(values):{form}})'

@@ -12,33 +12,38 @@ from torch import Tensor
 _IDS = 256  # label images hold bytes
 
 
-def pair_counts(labels: Tensor | np.ndarray, predictions: Tensor | np.ndarray) -> np.ndarray:
-    """Counts the pixels of each pair of ids, in one pass where the tensors are.
+def label_counts(
+    labels: Tensor | np.ndarray, predictions: Tensor | np.ndarray, num_classes: int
+) -> np.ndarray:
+    """Counts how often each label was taken for each class, in one pass where the tensors are.
 
-    All ids have a place, so that those out of range can be told apart afterwards.
+    Labels that are no class have a place too, so that they can be told apart afterwards.
 
     Args:
         labels (Tensor | np.ndarray): Ground truth, integers from 0 to 255 of any shape.
-        predictions (Tensor | np.ndarray): The same shape and range, on the same device.
+        predictions (Tensor | np.ndarray): The same shape, ids below ``num_classes``, on the same
+            device.
+        num_classes (int): Number of classes.
 
     Returns:
-        np.ndarray: int64 (256, 256) pixels: ground truth down, prediction across.
+        np.ndarray: int64 (256, num_classes) pixels: ground truth down, prediction across.
 
     Raises:
-        ValueError: If an id is out of this range.
+        ValueError: If a label or a prediction is out of its range.
     """
     labels, predictions = (torch.as_tensor(ids).long() for ids in (labels, predictions))
-    pairs = torch.add(predictions, labels, alpha=_IDS).flatten()
-    if len(pairs):
-        # what is out of range here would be an allocation of any size below
-        low, high = torch.stack(pairs.aminmax()).tolist()
-        if low < 0 or high >= _IDS**2:
-            raise ValueError(
-                f'ids must be 0 to 255, got labels {int(labels.min())} to {int(labels.max())} and '
-                f'predictions {int(predictions.min())} to {int(predictions.max())}.'
-            )
-    counts = torch.bincount(pairs, minlength=_IDS**2)
-    return counts.reshape(_IDS, _IDS).cpu().numpy()
+    if labels.numel():
+        extremes = torch.stack([*labels.aminmax(), *predictions.aminmax()]).tolist()  # waits once
+        for name, limit, *found in (
+            ('label', _IDS, *extremes[:2]),
+            ('prediction', num_classes, *extremes[2:]),
+        ):
+            for value in found:
+                if not 0 <= value < limit:
+                    raise ValueError(f'{name} {value} is out of range, expected 0 to {limit - 1}.')
+    pairs = torch.add(predictions, labels, alpha=num_classes).flatten()
+    counts = torch.bincount(pairs, minlength=_IDS * num_classes)
+    return counts.reshape(_IDS, num_classes).cpu().numpy()
 
 
 def confusion_matrix(
@@ -55,7 +60,7 @@ def confusion_matrix(
     Returns:
         np.ndarray: (num_classes, num_classes) pixels: ground truth down, prediction across.
     """
-    return pair_counts(labels, predictions)[:num_classes, :num_classes]
+    return label_counts(labels, predictions, num_classes)[:num_classes]
 
 
 def class_areas(matrix: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from mmseg.registry import METRICS
 from PIL import Image
 from torch import Tensor
 
-from .confusion import class_areas, class_scores, class_table, pair_counts
+from .confusion import class_areas, class_scores, class_table, label_counts
 from .trimap import trimap
 
 
@@ -150,19 +150,17 @@ class ConfusionIoUMetric(BaseMetric):
         """Confusion matrix of the pixels that count."""
         classes = len(self.dataset_meta['classes'])
         try:
-            counts = pair_counts(labels, predictions)
+            counts = label_counts(labels, predictions, classes)
         except ValueError as error:
             raise ValueError(f'{path}: {error}') from None
         counts[self.ignore_index] = 0
-        for name, pixels in (('label', counts.sum(1)), ('prediction', counts.sum(0))):
-            wrong = np.flatnonzero(pixels[classes:]) + classes
-            if len(wrong):
-                raise ValueError(
-                    f'{path}: {name} {wrong[0]} ({pixels[wrong[0]]} pixels) is no class; expected '
-                    f'0 to {classes - 1}'
-                    + (f', or ignore_index={self.ignore_index}.' if name == 'label' else '.')
-                )
-        return counts[:classes, :classes]
+        wrong = np.flatnonzero(counts[classes:].any(axis=1)) + classes
+        if len(wrong):
+            raise ValueError(
+                f'{path}: label {wrong[0]} ({counts[wrong[0]].sum()} pixels) is no class; expected '
+                f'0 to {classes - 1}, or ignore_index={self.ignore_index}.'
+            )
+        return counts[:classes]
 
     def _log_worst(self, results: list) -> None:
         miou = sorted(

@@ -37,6 +37,19 @@ def test_ground_truth_is_down_and_prediction_across():
     np.testing.assert_array_equal(matrix, [[1, 0, 1], [0, 0, 1], [0, 0, 0]])
 
 
+@pytest.mark.parametrize(
+    ('labels', 'predictions', 'message'),
+    [([0, 256], [0, 0], 'label 256'), ([-1, 0], [0, 0], 'label -1'), ([0], [3], 'prediction 3')],
+)
+def test_what_has_no_place_is_refused(labels, predictions, message):
+    with pytest.raises(ValueError, match=f'{message} is out of range, expected 0 to'):
+        confusion_matrix(np.array(labels), np.array(predictions), 3)
+
+
+def test_nothing_to_count():
+    assert not confusion_matrix(np.zeros((0, 5), int), np.zeros((0, 5), int), 3).any()
+
+
 def test_a_class_that_is_nowhere_has_no_iou():
     np.testing.assert_array_equal(class_iou(np.diag([3, 0, 2])), [1, np.nan, 1])
 

@@ -142,9 +142,9 @@ def test_the_worst_images_are_named(tmp_path):
         ([[0, 37, 37]], [[0, 0, 0]], r'masks/a.png: label 37 \(2 pixels\) is no class; expected '
                                      r'0 to 3, or ignore_index=255\.'),
         ([[0, 1, 4]], [[0, 0, 0]], r'masks/a.png: label 4 \(1 pixels\) is no class'),
-        ([[0, 300, 1]], [[0, 0, 0]], r'masks/a.png: ids must be 0 to 255, got labels 0 to 300'),
-        ([[0, -1, 1]], [[0, 0, 0]], r'masks/a.png: ids must be 0 to 255, got labels -1 to 1'),
-        ([[0, 1, 1]], [[0, 0, 9]], r'masks/a.png: prediction 9 \(1 pixels\) .* 0 to 3\.'),
+        ([[0, 300, 1]], [[0, 0, 0]], r'masks/a.png: label 300 is out of range, expected 0 to 255'),
+        ([[0, -1, 1]], [[0, 0, 0]], r'masks/a.png: label -1 is out of range'),
+        ([[0, 1, 1]], [[0, 0, 9]], r'masks/a.png: prediction 9 is out of range, expected 0 to 3\.'),
         ([[0, 1, 1]], [[0, 0]], r'masks/a.png has \(1, 3\) .* images/a.jpg \(1, 2\)'),
     ],
 )  # fmt: skip
