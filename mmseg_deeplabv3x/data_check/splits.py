@@ -50,7 +50,7 @@ def load_splits(cfg: Config, loaders: tuple[str, ...] = LOADERS) -> list[Split]:
         leaves = list(_leaves((cfg.get(loader) or {}).get('dataset')))
         for i, leaf in enumerate(leaves):
             name = loader.replace('_dataloader', '') + (f'[{i}]' if len(leaves) > 1 else '')
-            leaf = dict(leaf, pipeline=[], lazy_init=True, serialize_data=False)
+            leaf = dict(leaf, pipeline=[])
             for known in found:
                 if known[1] == leaf and not known[0].startswith('train'):
                     known[0] += f', {name}'
@@ -95,46 +95,57 @@ def _leaves(cfg) -> Iterator[dict]:
 
 
 def _load(name: str, cfg: dict) -> Split:
-    problems = [
-        Problem(name, 'missing', path, f'{cfg["type"]} finds no {path}.')
-        for path in _paths(cfg) if not osp.exists(path)
-    ]  # fmt: skip
-    if problems:  # mmseg would list a folder in place of a missing list of images
-        return Split(name, {}, [], problems, None)
+    def none(kind, path, message):
+        return Split(name, {}, [], [Problem(name, kind, path, f'{cfg["type"]} {message}')], None)
+
+    root = cfg.get('data_root') or ''
+    missing = [path for path in _paths(root, cfg) if not osp.exists(path)]
+    if missing:  # mmseg would list a folder in place of a missing list of images
+        return none('missing', missing[0], f'finds no {missing[0]}.')
     try:
-        dataset = DATASETS.build(cfg)
+        dataset = DATASETS.build(
+            dict(cfg, lazy_init=True, serialize_data=False)  # so that an empty one loads too
+        )
         dataset.full_init()
+        infos = [dataset.get_data_info(i) for i in range(len(dataset))]
+        if not all('img_path' in info for info in infos):
+            raise TypeError("its annotations have no 'img_path'")
+        if not dataset.metainfo.get('classes'):
+            raise TypeError("its metainfo has no 'classes'")
     except (FileNotFoundError, AssertionError) as error:
-        problem = Problem(name, 'missing', cfg.get('data_root') or '', f'{cfg["type"]}: {error}')
-        return Split(name, {}, [], [problem], None)
-    infos = [dataset.get_data_info(i) for i in range(len(dataset))]
+        return none('missing', root, f'cannot list its images: {error}')
+    except (TypeError, AttributeError) as error:  # of no kind that mmseg knows
+        return none('not checked', root, f'cannot be checked: {error}.')
+
     suffix = getattr(dataset, 'img_suffix', None)
     named = [info for info in infos if osp.basename(info['img_path']) != suffix]
     source = dataset.ann_file or dataset.data_prefix.get('img_path', '')
-    if len(named) < len(infos):
-        problems.append(_blank_lines(name, source, len(infos) - len(named)))
-    if not named:
-        problems.append(Problem(name, 'empty split', source, f'The split {source} has no images.'))
-    for path, times in Counter(info['img_path'] for info in named).items():
-        if times > 1:
-            message = f'{path} is listed {times} times in {source}.'
-            problems.append(Problem(name, 'doubled', path, message))
+    problems = _list_problems(name, source, named, len(infos) - len(named))
     return Split(name, dataset.metainfo, named, problems, dataset.backend_args)
 
 
-def _paths(cfg: dict) -> list[str]:
+def _list_problems(name: str, source: str, named: list[dict], blank: int) -> list[Problem]:
+    """What is wrong with a list of images, given how many of its lines name none."""
+    found = []
+    if blank:
+        with open(source) as file:
+            lines = [str(i) for i, line in enumerate(file, 1) if not line.strip()]
+        message = (
+            f'{source} has {blank} blank lines, which mmseg takes for images without a name: '
+            f'remove line {", ".join(lines[:5])}{" and more" if blank > 5 else ""}.'
+        )
+        found.append(Problem(name, 'blank lines', source, message))
+    if not named:
+        found.append(Problem(name, 'empty split', source, f'The split {source} has no images.'))
+    for path, times in Counter(info['img_path'] for info in named).items():
+        if times > 1:
+            message = f'{path} is listed {times} times in {source}.'
+            found.append(Problem(name, 'doubled', path, message))
+    return found
+
+
+def _paths(root: str, cfg: dict) -> list[str]:
     """The local files and folders that a data set's config names."""
-    root = cfg.get('data_root') or ''
     parts = [cfg.get('ann_file'), *(cfg.get('data_prefix') or {}).values()]
     paths = [root, *(osp.join(root, part) for part in parts if part)]
     return [path for path in paths if path and '://' not in path]
-
-
-def _blank_lines(name: str, source: str, number: int) -> Problem:
-    with open(source) as file:
-        lines = [str(i) for i, line in enumerate(file, 1) if not line.strip()]
-    message = (
-        f'{source} has {number} blank lines, which mmseg takes for images without a name: remove '
-        f'line {", ".join(lines[:5])}{" and more" if len(lines) > 5 else ""}.'
-    )
-    return Problem(name, 'blank lines', source, message)

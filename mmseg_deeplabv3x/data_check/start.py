@@ -15,8 +15,7 @@ from .splits import Split, load_splits
 
 SAMPLES = 16  # of each split: a second or two of a large one
 SHOWN = 5
-# nothing that a run cannot do with
-HARMLESS = ('doubled', 'all ignored')
+HARMLESS = ('doubled', 'all ignored', 'not checked')  # for a run
 
 
 def check_before_training(cfg: Config, loaders: tuple[str, ...]) -> None:

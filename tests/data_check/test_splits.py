@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from mmseg.registry import DATASETS
 
 from mmseg_deeplabv3x.data_check.splits import load_splits, shared_images
 
@@ -79,5 +80,24 @@ def test_a_missing_list_or_folder(data, missing, type):
 
 
 def test_what_a_data_set_itself_says(data):
-    (found,) = problems(data.config(dict(type='ShapesDataset', data_root=str(data.root))))[:1]
-    assert 'ShapesDataset finds no images in' in found.message
+    found = problems(data.config(dict(type='ShapesDataset', data_root=str(data.root))))[0]
+    assert found.kind == 'missing' and 'ShapesDataset finds no images in' in found.message
+
+
+@DATASETS.register_module()
+class Foreign:
+    """A data set that is none of mmengine's."""
+
+    def __init__(self, pipeline):
+        pass
+
+
+@pytest.mark.parametrize(
+    'changes', [dict(metainfo=None), dict(type='Foreign')], ids=['no classes', 'foreign']
+)
+def test_what_cannot_be_checked(data, changes):
+    config = data.dataset('train', **changes)
+    if 'type' in changes:
+        config = changes
+    (found,) = problems(data.config(config))
+    assert found.kind == 'not checked' and 'cannot be checked: ' in found.message

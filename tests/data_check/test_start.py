@@ -44,7 +44,10 @@ def test_what_is_not_used_is_not_checked(data):
 def test_a_run_can_do_with_these(data):
     data.write_list('train', [0, 1, 1, 2, 9])
     data.write_mask(2, np.full((10, 12), 255, np.uint8))
-    check_before_training(data.config(), LOADERS)
+    cfg = data.config()
+    check_before_training(cfg, LOADERS)
+    cfg.val_dataloader.dataset.metainfo = None  # of no kind that can be checked
+    check_before_training(cfg, LOADERS)
 
 
 def test_the_sample_follows_the_seed(data, monkeypatch):
