@@ -33,6 +33,8 @@ def prepare_data(argv: Sequence[str] | None = None) -> None:
         print(f'Ready: {prepare(**options)}')
     except ERRORS as error:
         sys.exit(f'prepare_data.py: {error}')
+    except KeyboardInterrupt:
+        sys.exit('prepare_data.py: interrupted; the same command goes on from here.')
 
 
 def prepare_parser() -> argparse.ArgumentParser:

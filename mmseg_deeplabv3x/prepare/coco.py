@@ -109,21 +109,27 @@ def prepare_coco(
 
         with_images = _splits_with_images(out, sources)
         annotations = dict(find_files(sources, ANNOTATIONS, with_images.__contains__, out.scratch))
-        for split, path in sorted(annotations.items()):
+        if set(annotations) != with_images or not (with_images or out.has(RECORD)):
+            raise FileNotFoundError(
+                f'COCO 2017 lacks annotations or images in {", ".join(map(str, sources))}; give '
+                '--from annotations_trainval2017.zip train2017.zip val2017.zip, or a folder that '
+                'holds annotations/instances_train2017.json and train2017/*.jpg.'
+            )
+        made = {}
+        for split, path in annotations.items():
             kept = _paint_split(out, path, min_pixels)
             _place_images(out, sources, kept)
-            with out.writing(split_name(split)) as new:
-                write_split(new, sorted(kept))
-        there = [split for split in ('train', 'val') if out.has(split_name(split))]
-        if not there or with_images - set(there):
-            raise FileNotFoundError(
-                f'COCO 2017 lacks annotations or images in {", ".join(map(str, sources)) or root}; '
-                'give --from annotations_trainval2017.zip train2017.zip val2017.zip, or a folder '
-                'that holds annotations/instances_train2017.json and train2017/*.jpg.'
-            )
+            made[split] = sorted(kept)
         with out.writing(RECORD) as new:
             new.write_text(json.dumps(dict(min_pixels=min_pixels)))
-        counts = {split: len(read_split(out.path(split_name(split)))) for split in there}
+        for split, names in made.items():
+            with out.writing(split_name(split)) as new:
+                write_split(new, names)
+        counts = {
+            split: len(read_split(out.path(split_name(split))))
+            for split in ('train', 'val')
+            if out.has(split_name(split))
+        }
     return f'{root}: ' + ', '.join(f'{split} {count}' for split, count in counts.items())
 
 
@@ -140,22 +146,14 @@ def paint(coco, image: dict) -> np.ndarray:
     Raises:
         ValueError: If an annotation cannot be read.
     """
-    height, width = image['height'], image['width']
-    if not 0 < height * width <= Image.MAX_IMAGE_PIXELS:
-        raise ValueError(f'Image {image["id"]} of COCO claims to be {width}x{height}.')
     regions = []
     for item in coco.imgToAnns[image['id']]:
         if item['category_id'] in VOC_IDS:
             crowd = bool(item.get('iscrowd'))
             value = VOID if crowd else VOC_IDS[item['category_id']]
             mask = _mask_of(coco, item)
-            if mask.shape != (height, width):
-                raise ValueError(
-                    f'Annotation {item["id"]} of COCO is {mask.shape[1]}x{mask.shape[0]}, its '
-                    f'image {width}x{height}.'
-                )
             regions.append((not crowd, -np.count_nonzero(mask), item['id'], value, mask))
-    ids = np.zeros((height, width), np.uint8)
+    ids = np.zeros((image['height'], image['width']), np.uint8)
     for *_, value, mask in sorted(regions, key=lambda region: region[:3]):
         ids[mask] = value
     return ids
@@ -164,14 +162,19 @@ def paint(coco, image: dict) -> np.ndarray:
 def _mask_of(coco, item: dict) -> np.ndarray:
     from pycocotools import mask as rle
 
+    image = coco.imgs[item['image_id']]
     try:
-        mask = coco.annToMask(item)
-        area = int(rle.area(coco.annToRLE(item)))
+        region = coco.annToRLE(item)
+        if region['size'] != [image['height'], image['width']]:
+            raise ValueError(f'its size is {region["size"]}')
+        mask = rle.decode(region)
+        # Where runs end before the image does, pycocotools leaves the rest uninitialized.
+        if mask.sum(dtype=np.int64) != rle.area(region):
+            raise ValueError('its runs are too short')
     except Exception as error:  # pycocotools raises bare ones
-        raise ValueError(f'Annotation {item["id"]} of COCO is damaged ({error!r}).') from error
-    # Where runs end before the image does, pycocotools leaves the rest uninitialized.
-    if mask.sum(dtype=np.int64) != area:
-        raise ValueError(f'Annotation {item["id"]} of COCO is damaged (its runs are too short).')
+        raise ValueError(
+            f'Annotation {item["id"]}, of {image["file_name"]} in COCO, is damaged ({error!r}).'
+        ) from error
     return mask.astype(bool)
 
 
@@ -231,6 +234,8 @@ def _read_annotations(path: Path):
         for image in coco.imgs.values():
             if not re.fullmatch(r'[\w-]+\.jpg', image['file_name']):
                 raise ValueError(f'the image name {image["file_name"]!r}')
+            if not 0 < image['height'] * image['width'] <= Image.MAX_IMAGE_PIXELS:
+                raise ValueError(f'an image of {image["width"]}x{image["height"]} pixels')
     except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
         raise ValueError(f'{path} holds no instances of COCO ({error!r}).') from error
     lacking = set(CATEGORIES) - set(coco.cats)

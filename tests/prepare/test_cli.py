@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 import mmseg_deeplabv3x
-from mmseg_deeplabv3x.prepare import camvid
+from mmseg_deeplabv3x.prepare import camvid, voc
 from mmseg_deeplabv3x.prepare.cli import COMMANDS, pack, prepare_data, prepare_parser
 
 
@@ -40,6 +40,16 @@ def test_a_problem_ends_with_one_sentence(tmp_path):
     )
     with pytest.raises(SystemExit, match='^pack_voc.py: There is no list of images .*test.txt'):
         pack([str(tmp_path), str(tmp_path / 'a/ImageSets/Segmentation/test.txt')])
+
+
+def test_an_interruption_says_how_to_go_on(tmp_path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(voc, 'download', interrupted)
+    with pytest.raises(SystemExit, match='interrupted; the same command goes on'):
+        prepare_data(['voc', '--root', str(tmp_path / 'out')])
+    assert not any(tmp_path.iterdir())
 
 
 def test_importing_the_package_does_not_import_this():

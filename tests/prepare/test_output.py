@@ -33,7 +33,7 @@ def test_nothing_done_leaves_nothing(tmp_path):
     assert not any(tmp_path.iterdir())
 
 
-def test_after_an_error_the_next_run_goes_on(tmp_path):
+def test_after_an_error_the_next_run_goes_on(tmp_path, capsys):
     root = tmp_path / 'data'
     with pytest.raises(KeyError), Output(root) as out:
         put(out, 'first')
@@ -41,6 +41,7 @@ def test_after_an_error_the_next_run_goes_on(tmp_path):
             path.write_text('half')
             raise KeyError
     assert not root.exists()
+    assert f'What is done is kept in {tmp_path}/.data.partial for the' in capsys.readouterr().out
     with Output(root) as out:
         assert out.has('first') and not out.has('second')
         put(out, 'second')
