@@ -48,7 +48,7 @@ def server(monkeypatch):
     server = ThreadingHTTPServer(('127.0.0.1', 0), Handler)
     server.ranges, server.tells_length, server.status = True, True, 200
     server.breaks, server.starts = [], []
-    server.url = f'http://127.0.0.1:{server.server_port}/folder/file.tgz'
+    server.url = f'http://localhost:{server.server_port}/folder/file.tgz'
     threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setattr(module.time, 'sleep', lambda seconds: None)
     yield server
