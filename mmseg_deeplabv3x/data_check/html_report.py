@@ -78,39 +78,37 @@ def _cell(value) -> str:
 def _pictures(problem: Problem, palette: list) -> str:
     if problem.info is None:
         return ''
-    return ''.join(
-        f'<img alt="" src="data:image/png;base64,{base64.b64encode(picture).decode()}">'
-        for picture in (_image(problem.info), _mask(problem.info, palette))
-        if picture
-    )
+    return _image(problem.info) + _mask(problem.info, palette)
 
 
-def _image(info: dict) -> bytes | None:
+def _image(info: dict) -> str:
     try:
         with Image.open(info['img_path']) as image:
             image.draft('RGB', (SIDE, SIDE))
-            return _small(image.convert('RGB'), Image.Resampling.BILINEAR)
+            return _small(image.convert('RGB'), Image.Resampling.BILINEAR, 'jpeg')
     except Exception:  # missing or broken, which is what the report says about it
-        return None
+        return ''
 
 
-def _mask(info: dict, palette: list) -> bytes | None:
+def _mask(info: dict, palette: list) -> str:
     try:
         with Image.open(info['seg_map_path']) as mask:
             picture = np.array(mask).astype(np.int64)
     except Exception:  # missing or broken, which is what the report says about it
-        return None
+        return ''
     if picture.ndim == 2:  # else it shows the colours that should be ids
         colours = np.array([NO_CLASS] * 256, np.uint8)
         colours[: len(palette)] = palette
         colours[IGNORED] = VOID
         table = id_table(info['reduce_zero_label'], info.get('label_map'))
         picture = np.where(picture[..., None] < 256, colours[table[picture % 256]], NO_CLASS)
-    return _small(Image.fromarray(np.uint8(picture)).convert('RGB'), Image.Resampling.NEAREST)
+    picture = Image.fromarray(np.uint8(picture)).convert('RGB')
+    return _small(picture, Image.Resampling.NEAREST, 'png')
 
 
-def _small(picture: Image.Image, resample: Image.Resampling) -> bytes:
+def _small(picture: Image.Image, resample: Image.Resampling, format: str) -> str:
     picture.thumbnail((SIDE, SIDE), resample)
     buffer = io.BytesIO()
-    picture.save(buffer, 'PNG')
-    return buffer.getvalue()
+    picture.save(buffer, format)
+    content = base64.b64encode(buffer.getvalue()).decode()
+    return f'<img alt="" src="data:image/{format};base64,{content}">'

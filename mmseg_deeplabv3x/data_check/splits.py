@@ -103,9 +103,8 @@ def _load(name: str, cfg: dict) -> Split:
     if missing:  # mmseg would list a folder in place of a missing list of images
         return none('missing', missing[0], f'finds no {missing[0]}.')
     try:
-        dataset = DATASETS.build(
-            dict(cfg, lazy_init=True, serialize_data=False)  # so that an empty one loads too
-        )
+        # not serialized, so that an empty one loads too
+        dataset = DATASETS.build(dict(cfg, lazy_init=True, serialize_data=False))
         dataset.full_init()
         infos = [dataset.get_data_info(i) for i in range(len(dataset))]
         if not all('img_path' in info for info in infos):

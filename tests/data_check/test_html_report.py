@@ -15,7 +15,7 @@ from mmseg_deeplabv3x.data_check.html_report import NO_CLASS, VOID, page
 def pictures(written):
     return [
         np.array(Image.open(io.BytesIO(base64.b64decode(content))))
-        for content in re.findall(r'src="data:image/png;base64,([^"]*)"', written)
+        for content in re.findall(r'src="data:image/(?:png|jpeg);base64,([^"]*)"', written)
     ]
 
 
