@@ -191,7 +191,7 @@ def test_bad_arguments(tiny, hard_classes, kwargs, message):
 def test_bad_files(tiny, tmp_path):
     mask = tmp_path / 'tiny/masks/3.png'
     Image.new('RGB', (6, 6)).save(mask)
-    with pytest.raises(ValueError, match='masks/3.png has 3 channels; expected a palette or gray'):
+    with pytest.raises(ValueError, match='masks/3.png is RGB, expected a palette or gray'):
         bootstrap(tiny, ['chair'])
     mask.unlink()
     with pytest.raises(FileNotFoundError, match='1 of 5 label images are missing.*masks/3.png'):
