@@ -2,9 +2,12 @@
 
 import argparse
 
-from mmseg_deeplabv3x.benchmarks import loss, metric, pipeline, shapes
+from mmseg_deeplabv3x.benchmarks import aspp, loss, metric, model, pipeline, shapes, train
 
-SUBJECTS = {'loss': loss, 'metric': metric, 'pipeline': pipeline, 'shapes': shapes}
+SUBJECTS = {
+    module.__name__.rpartition('.')[2]: module
+    for module in (aspp, loss, metric, model, pipeline, shapes, train)
+}
 
 
 def main():

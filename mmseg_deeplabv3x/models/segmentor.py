@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Optional, Union
 
+import torch
 import torch.nn.functional as F
 from mmengine.config import ConfigDict
 from mmengine.logging import print_log
@@ -36,6 +37,10 @@ class DeepLabV3(FastPredictionMixin, EncoderDecoder):
         freeze_bn (bool): Freeze statistics *and* affine parameters of every BN of the network for
             good, as in the paper's second training stage (section 4.1). mmseg's ``norm_eval``
             freezes only the backbone's statistics. Default: False.
+        channels_last (bool): Store weights and maps in channels_last, often faster. Default: False.
+        compile_backbone (bool | dict): Compile the backbone in place, which keeps all keys of the
+            state dict: True, or the options of ``torch.compile``. (The runner's own ``compile``
+            compiles the whole training step anew in every iteration.) Default: False.
         new_classifier (bool): What to do with a checkpoint of another number of classes: False
             refuses it, True takes all but the classifiers, to fine-tune on other classes.
             Default: False.
@@ -56,6 +61,8 @@ class DeepLabV3(FastPredictionMixin, EncoderDecoder):
         neck: Optional[dict] = None,
         output_stride: Union[int, Mapping[str, int]] = 16,
         freeze_bn: bool = False,
+        channels_last: bool = False,
+        compile_backbone: Union[bool, Mapping] = False,
         new_classifier: bool = False,
         test_cfg: Optional[dict] = None,
         **kwargs,
@@ -85,6 +92,10 @@ class DeepLabV3(FastPredictionMixin, EncoderDecoder):
         # evaluation first: an output_stride that does not fit is found now, not after training
         self.eval()
         self.train()
+        if channels_last:
+            self.to(memory_format=torch.channels_last)
+        if compile_backbone is not False:
+            self.backbone.compile(**({} if compile_backbone is True else compile_backbone))
 
     @staticmethod
     def _train_and_test(output_stride: Union[int, Mapping[str, int]]) -> dict:

@@ -2,17 +2,9 @@ from __future__ import annotations
 
 import argparse
 
-import pytest
 import torch
 
 from mmseg_deeplabv3x.benchmarks import loss
-
-
-@pytest.fixture(autouse=True)
-def threads():
-    number = torch.get_num_threads()
-    yield
-    torch.set_num_threads(number)
 
 
 def test_a_row_for_each_size_with_and_without_accuracy(monkeypatch):

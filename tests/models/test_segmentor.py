@@ -320,3 +320,41 @@ def test_a_whole_checkpoint_of_mmsegs_deeplabv3_gives_the_same_output(
     with torch.no_grad():
         expected = theirs.encode_decode(image, meta)
         assert relative_error(ours.encode_decode(image, meta), expected) < 1e-5
+
+
+def test_channels_last_changes_the_layout_alone(segmentor, batch, relative_error):
+    plain, ours = segmentor(), segmentor(channels_last=True)
+    ours.load_state_dict(plain.state_dict())
+    seen = []
+    ours.backbone.layer4.register_forward_hook(lambda module, x, y: seen.append(y))
+    inputs, samples = batch
+    losses, grads = [], []
+    for model in (plain.train(), ours.train()):
+        torch.manual_seed(0)  # for the dropout
+        losses.append(model.loss(inputs, samples)['decode.loss_ce'])
+        losses[-1].backward()
+        grads.append(model.backbone.layer4[0].conv1.weight.grad)
+    assert seen[0].is_contiguous(memory_format=torch.channels_last)
+    assert ours.state_dict().keys() == plain.state_dict().keys()
+    assert abs(losses[0] - losses[1]) < 1e-4
+    assert relative_error(*grads) < 1e-3
+
+
+def test_a_compiled_backbone_is_the_same_one(segmentor, relative_error):
+    plain = segmentor(output_stride=dict(train=16, test=8))
+    compiled = segmentor(
+        output_stride=dict(train=16, test=8), compile_backbone=dict(backend='eager')
+    )
+    assert compiled.backbone._compiled_call_impl is not None
+    assert compiled.state_dict().keys() == plain.state_dict().keys()
+    compiled.load_state_dict(plain.state_dict())
+    image = torch.randn(2, 3, 65, 65)
+    with torch.no_grad():
+        assert relative_error(compiled.eval()(image), plain.eval()(image)) < 1e-5
+        for model in (plain, compiled):
+            model.train()
+            for part in model.modules():
+                if isinstance(part, _BatchNorm):
+                    part.eval()
+        assert output_strides(compiled) == [16] * 3
+        assert relative_error(compiled.backbone(image)[-1], plain.backbone(image)[-1]) < 1e-5

@@ -1,0 +1,57 @@
+"""aspp, model and train: all ways do the same thing, and each has a line in the table."""
+
+from __future__ import annotations
+
+import argparse
+import re
+
+import pytest
+import torch
+
+from mmseg_deeplabv3x.benchmarks import aspp, model, train
+from mmseg_deeplabv3x.benchmarks.peers import mmseg_model, our_model
+
+
+def run(subject, *argv):
+    parser = argparse.ArgumentParser()
+    subject.add_arguments(parser)
+    return subject.run(parser.parse_args(['--rounds', '1', *argv]))
+
+
+def test_aspp():
+    table = run(aspp, '--in-channels', '16', '--sizes', '9')
+    assert (
+        re.findall(r'\| (ours[^|]*|mmseg) \|', table) == ['mmseg', 'ours, fast=False', 'ours'] * 2
+    )
+
+
+@pytest.mark.parametrize('shape', aspp.SHAPES.values(), ids=['paper', 'mmseg'])
+def test_the_heads_are_the_same(shape):
+    heads = aspp._heads(16, (6, 12, 18), 16, *shape)
+    torch.manual_seed(0)
+    x = torch.randn(2, 16, 33, 33)
+    with torch.no_grad():
+        outputs = [head([x]) for head in heads.values()]
+    for output in outputs[1:]:
+        assert (output - outputs[0]).abs().max() < 1e-3 * outputs[0].abs().max()
+
+
+def test_model():
+    table = run(model, '--size', '65')
+    found = re.findall(r'ours[^:;|]*: ([\d.]+) %', table)
+    assert len(found) == 2 and all(float(percent) > 99.9 for percent in found)
+    assert table.count('\n| ResNet-50') >= 4
+
+
+def test_train():
+    table = run(train, '--crop', '33')
+    assert table.count('\n| ResNet-50') >= 4
+
+
+@pytest.mark.parametrize('output_stride', [8, 16])
+def test_the_peer_with_the_papers_head_has_our_layers(output_stride):
+    theirs, ours = (
+        build.state_dict()
+        for build in (mmseg_model(50, output_stride, False), our_model(50, output_stride))
+    )
+    assert {k: v.shape for k, v in theirs.items()} == {k: v.shape for k, v in ours.items()}

@@ -1,0 +1,49 @@
+"""Every way is timed once a round, and the table says by how much it is faster."""
+
+import argparse
+import json
+
+import pytest
+import torch
+from PIL import Image
+
+from mmseg_deeplabv3x.benchmarks import rounds
+
+
+@pytest.fixture
+def options():
+    def options(*argv):
+        parser = argparse.ArgumentParser()
+        rounds.add_arguments(parser)
+        return parser.parse_args(argv)
+
+    return options
+
+
+def test_ways_take_turns_after_a_warm_up():
+    order = []
+    ways = {name: lambda name=name: order.append(name) for name in 'ab'}
+    result = rounds.compare('case', ways, 3)
+    assert order == [*'ab'] * 4
+    assert [len(way['ms']) for way in result['ways'].values()] == [3, 3]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='counts host memory, which a GPU run has not')
+def test_memory_is_that_of_new_tensors():
+    result = rounds.compare('case', {'a': lambda: torch.zeros(2**18)}, 1)
+    assert result['ways']['a']['mib'] == 1
+
+
+def test_the_table_compares_within_rounds(options, tmp_path):
+    ways = {
+        'old': dict(ms=[10.0, 20.0, 60.0], mib=8.0),
+        'new': dict(ms=[5.0, 5.0, 20.0], mib=None),
+    }
+    args = options('--json', str(tmp_path / 'a.json'), '--plot', str(tmp_path / 'a.png'))
+    table = rounds.report([dict(case='sum', ways=ways)], args).splitlines()
+    assert table[-2] == '| sum | old | 20 (10 to 60) | 1 | 8 |'
+    assert table[-1] == '| sum | new | 5 (5 to 20) | 3.00 (2.00 to 4.00) | - |'
+    record = json.loads((tmp_path / 'a.json').read_text())
+    assert record['results'][0]['ways']['new']['ms'] == [5.0, 5.0, 20.0]
+    assert record['device'] == rounds.device()
+    assert Image.open(tmp_path / 'a.png').size[0] > 100

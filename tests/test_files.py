@@ -1,0 +1,27 @@
+"""A file is whole or not there."""
+
+import pytest
+
+from mmseg_deeplabv3x.files import write_file
+
+
+@pytest.mark.parametrize('content,expected', [('é\n', b'\xc3\xa9\n'), (b'\x00\xff', b'\x00\xff')])
+def test_replaces_what_is_there(tmp_path, content, expected):
+    path = tmp_path / 'a.txt'
+    path.write_text('old')
+    write_file(str(path), content)
+    assert path.read_bytes() == expected
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    path = tmp_path / 'a.txt'
+    path.write_text('old')
+
+    def full_disk(*_):
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr('os.replace', full_disk)
+    with pytest.raises(OSError, match='No space left'):
+        write_file(path, 'new')
+    assert path.read_text() == 'old' and list(tmp_path.iterdir()) == [path]
