@@ -104,6 +104,11 @@ def test_parser() -> argparse.ArgumentParser:
         help="with --tta: these scales of the image's own size, as in 0.5 1.0 1.5",
     )
     parser.add_argument('--no-flip', action='store_true', help='with --tta: no mirror images')
+    parser.add_argument(
+        '--fast',
+        action='store_true',
+        help='fold BN, use channels_last, keep no logits: the same classes up to rounding',
+    )
     return parser
 
 
@@ -216,6 +221,8 @@ def test_config(args: argparse.Namespace) -> Config:
         set_output_stride(cfg.model, args.output_stride)
     if args.tta:
         use_tta(cfg, args.scales, False if args.no_flip else None)
+    if args.fast:
+        cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), dict(type='SpeedUpHook')]
     if args.out:
         evaluators = cfg.test_evaluator
         for evaluator in evaluators if isinstance(evaluators, list) else [evaluators]:

@@ -34,6 +34,8 @@ def results(tiny_config, in_one_process, tmp_path_factory):
         one_view=['--tta', '--output-stride', '8', '--scales', '1.0', '--no-flip'],
         default=['--tta', '--scales', '0.5', '1.0'],
         explicit=['--tta', '--scales', '0.5', '1.0'],
+        fast=['--fast', '--output-stride', 8],
+        fast_views=['--fast', '--tta', '--scales', '0.5', '1.0'],
         half=['--tta', '--scales', '0.5', '--no-flip'],
     )
     lines = []
@@ -41,7 +43,7 @@ def results(tiny_config, in_one_process, tmp_path_factory):
         options = ['visualizer.name=' + name]
         if '--cfg-options' in flags:
             flags, options = [], options + flags[1:]
-        file = root / 'bare.py' if name == 'default' else config
+        file = root / 'bare.py' if name in ('default', 'fast_views') else config
         lines.append(
             ('test.py', file, root / 'weights.pth', '--work-dir', root / name)
             + (*flags, '--cfg-options', *options)
@@ -60,6 +62,11 @@ def test_output_stride_is_the_option_of_the_model(results):
 
 def test_one_view_of_the_native_image_is_no_augmentation(results):
     assert results['one_view'][0] == results['at_8'][0]
+
+
+def test_fast_is_the_same(results):
+    assert results['fast'][0] == pytest.approx(results['at_8'][0], abs=0.02)
+    assert results['fast_views'][0] == pytest.approx(results['explicit'][0], abs=0.02)
 
 
 def test_scales_and_flip_are_shown(results):
