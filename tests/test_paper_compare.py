@@ -47,7 +47,19 @@ def test_markdown_has_all_that_was_run_and_names_what_was_not(work_dir):
     )
     assert '| 64.43 | 20.00 | 1 | -12.78 | reference not run |' in text
     assert 'Not run: table9/batch8, table9/batch12, table9/batch16.' in text
-    assert 'Data: camvid, 9 iterations.' in text
+    assert 'All rows: data camvid, iterations 9.' in text
+
+
+def test_settings_are_told_where_they_differ(work_dir):
+    for path in work_dir.glob('table5/*/seed*/result.json'):
+        options = {'a.b': '1', 'c': '(2, 3)' if 'pool' in str(path) else '4'}
+        path.write_text(json.dumps({**json.loads(path.read_text()), 'options': options}))
+    text = compare(str(work_dir))
+    assert 'All rows: data camvid, iterations 9.' in text
+    assert (
+        'Reference: table5/mg111. `a.b=1`, `c=4` (table5/mg111). `a.b=1`, `c=(2, 3)` '
+        '(table5/mg124-pool).' in text
+    )
 
 
 def test_picture_is_whole_and_nothing_is_left_aside(work_dir):

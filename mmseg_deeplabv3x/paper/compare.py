@@ -81,17 +81,26 @@ def _spread(values: list[float]) -> float | None:
 
 
 def _markdown(lines: list[dict], results: dict) -> str:
+    settings = {line['row']: _settings(results[line['row']]) for line in lines}
+    shared = set.intersection(*(set(own.items()) for own in settings.values()))
     text = [
         'mIoU in percent. Measured: mean ± standard deviation over the seeds. Differences are to '
         'the reference row of the table, measured ones seed by seed.',
+        '',
+        'All rows: ' + _words(next(iter(settings.values())), shared) + '.',
     ]
     for table in dict.fromkeys(ROWS[line['row']].table for line in lines):
         own = [line for line in lines if ROWS[line['row']].table == table]
+        text += ['', f'## Table {table}', '', f'Reference: {own[0]["reference"]}.']
+        groups = defaultdict(list)
+        for line in own:
+            items = settings[line['row']]
+            groups[_words(items, items.items() - shared)].append(line['row'])
+        for words, ids in groups.items():
+            if words:
+                text[-1] += f' {words[0].upper()}{words[1:]}'
+                text[-1] += '.' if len(groups) == 1 else f' ({", ".join(ids)}).'
         text += [
-            '',
-            f'## Table {table}',
-            '',
-            f'Reference: {own[0]["reference"]}. {_settings(own, results)}',
             '',
             '| row | what it changes | published | measured | seeds | published difference '
             '| measured difference |',
@@ -114,25 +123,25 @@ def _markdown(lines: list[dict], results: dict) -> str:
     return '\n'.join(text) + '\n'
 
 
+def _settings(records: dict[int, dict]) -> dict[str, str]:
+    """On what data, how long and with what options a row was run; the same with every seed."""
+    record = next(iter(records.values()))
+    return {'data': record['dataset'], 'iterations': str(record['iters']), **record['options']}
+
+
+def _words(settings: dict, items: set) -> str:
+    """Those of a row's settings that are among ``items``, in their own order."""
+    return ', '.join(
+        f'{key} {value}' if key in ('data', 'iterations') else f'`{key}={value}`'
+        for key, value in settings.items()
+        if (key, value) in items
+    )
+
+
 def _with_spread(mean: float | None, spread: float | None, form: str) -> str:
     if mean is None:
         return 'reference not run'
     return f'{mean:{form}}' + (f' ± {spread:.2f}' if spread is not None else '')
-
-
-def _settings(lines: list[dict], results: dict) -> str:
-    """On what data, how long, and with what options the rows of a table were run."""
-    settings = defaultdict(list)
-    for line in lines:
-        record = next(iter(results[line['row']].values()))
-        options = ' '.join(f'{key}={value}' for key, value in record['options'].items())
-        words = f'{record["dataset"]}, {record["iters"]} iterations' + f', {options}' * bool(
-            options
-        )
-        settings[words].append(line['row'])
-    if len(settings) == 1:
-        return f'Data: {next(iter(settings))}.'
-    return 'Data: ' + '; '.join(f'{words} ({", ".join(ids)})' for words, ids in settings.items())
 
 
 def _plot(lines: list[dict], path: Path) -> None:
