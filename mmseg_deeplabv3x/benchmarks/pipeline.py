@@ -18,6 +18,8 @@ from mmcv.transforms import Compose
 from mmengine.registry import DefaultScope
 from PIL import Image
 
+from ..files import write_file
+
 
 class Case(NamedTuple):
     """Files to read and the crop to make of them."""
@@ -70,9 +72,7 @@ def run(args: argparse.Namespace) -> str:
             numbers.append(_numbers(case, infos, times))
             tables.append(_table(numbers[-1]))
     if args.json:
-        with open(args.json + '.part', 'w') as file:
-            json.dump(numbers, file, indent=2)
-        os.replace(args.json + '.part', args.json)
+        write_file(args.json, json.dumps(numbers, indent=2) + '\n')
     return '\n\n'.join(tables)
 
 

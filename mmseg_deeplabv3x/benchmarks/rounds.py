@@ -6,7 +6,6 @@ import argparse
 import io
 import json
 import platform
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
@@ -16,6 +15,7 @@ import torch
 
 from ..files import write_file
 from .memory import peak_extra_memory
+from .timing import cpu_ms, spread
 
 Ways = Mapping[str, Callable[[], object]]
 
@@ -72,9 +72,7 @@ def elapsed_ms(way: Callable[[], object]) -> float:
         end.record()
         end.synchronize()
         return start.elapsed_time(end)
-    started = time.process_time()
-    way()
-    return (time.process_time() - started) * 1e3
+    return cpu_ms(way)
 
 
 def report(results: list[dict], args: argparse.Namespace) -> str:
@@ -116,11 +114,6 @@ def device() -> str:
     return (
         f'{platform.machine()} CPU, {torch.get_num_threads()} thread(s), torch {torch.__version__}'
     )
-
-
-def spread(values: list[float], form: str) -> str:
-    """'median (least to most)'."""
-    return f'{median(values):{form}} ({min(values):{form}} to {max(values):{form}})'
 
 
 def _plot(results, path):

@@ -20,7 +20,7 @@ PAPER, INK, FAINT = (255, 255, 255), (40, 40, 40), (150, 150, 150)
 VOID_COLOUR = (255, 255, 255)
 MIN_PANEL_WIDTH = 240  # narrower, the captions would not fit over their panels
 
-# Ships with matplotlib, which mmengine needs anyway: the same letters on every machine.
+# Ships with matplotlib: the same letters on every machine.
 FONT_FILE = os.path.join(matplotlib.get_data_path(), 'fonts', 'ttf', 'DejaVuSans.ttf')
 
 

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 from mmengine.config import DictAction
 
+from ..files import write_file
 from .compare import compare
-from .config import SMALL_DATASETS, row_config, write_text
+from .config import SMALL_DATASETS, row_config
 from .process import ToolError
 from .rows import REFERENCES, ROWS, find_rows
 from .runs import run_rows
@@ -120,7 +121,7 @@ def _show(args: argparse.Namespace) -> None:
 def _config(args: argparse.Namespace) -> None:
     row, cfg = _row_config(args)
     heading = f'"""{row.id}: {row.change}. Published mIoU: {row.miou:.2f}."""\n\n'
-    write_text(args.out, heading + cfg.pretty_text)
+    write_file(args.out, heading + cfg.pretty_text)
     tta = ' --tta' if row.augmented else ''
     print(f'{args.out}: train it with tools/train.py, evaluate it with tools/test.py{tta}')
     if row.shares:

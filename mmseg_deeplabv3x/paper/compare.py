@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import statistics
 from collections import defaultdict
 from pathlib import Path
 
-from .config import write_text
+from ..files import write_file
 from .rows import REFERENCES, ROWS
 
 
@@ -35,8 +34,8 @@ def compare(work_dir: str) -> str:
         )
     lines = [_summary(row_id, results) for row_id in ROWS if row_id in results]
     markdown = _markdown(lines, results)
-    write_text(Path(work_dir) / 'comparison.json', json.dumps(lines, indent=2) + '\n')
-    write_text(Path(work_dir) / 'comparison.md', markdown)
+    write_file(Path(work_dir) / 'comparison.json', json.dumps(lines, indent=2) + '\n')
+    write_file(Path(work_dir) / 'comparison.md', markdown)
     _plot(lines, Path(work_dir) / 'comparison.png')
     return markdown
 
@@ -184,6 +183,4 @@ def _plot(lines: list[dict], path: Path) -> None:
         pair[0].legend(fontsize='small')
     buffer = io.BytesIO()
     figure.savefig(buffer, format='png', dpi=110)
-    aside = f'{path}.{os.getpid()}.tmp'
-    Path(aside).write_bytes(buffer.getvalue())
-    os.replace(aside, path)
+    write_file(path, buffer.getvalue())

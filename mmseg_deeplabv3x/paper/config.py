@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import functools
-import os
 import os.path as osp
 from collections.abc import Mapping
 from pathlib import Path
@@ -136,7 +135,7 @@ def _scale_batch_and_crop(cfg: Config, row: Row) -> None:
         size = tuple(16 * round((side - 1) / 16 * share) + 1 for side in own)
         cfg.model.data_preprocessor.size = size
         for transform in loader.dataset.pipeline:
-            if transform.type == 'RandomCrop':
+            if 'crop_size' in transform:
                 transform.crop_size = size
 
 
@@ -189,15 +188,3 @@ def _flat(value, prefix: str = '') -> dict:
     for key, inner in value.items():
         items.update(_flat(inner, f'{prefix}.{key}' if prefix else key))
     return items
-
-
-def write_text(path: str | os.PathLike, text: str) -> None:
-    """Write a file aside and rename it, so that it is whole or not there."""
-    aside = f'{os.fspath(path)}.{os.getpid()}.tmp'
-    try:
-        with open(aside, 'w') as file:
-            file.write(text)
-        os.replace(aside, path)
-    finally:
-        if osp.exists(aside):
-            os.remove(aside)

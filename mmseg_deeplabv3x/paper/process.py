@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..engine.child_process import run_child
-from ..engine.cli import last_checkpoint
+from ..engine.resume import last_checkpoint
 
 
 class ToolError(RuntimeError):

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from ..files import write_file
 from . import process
-from .config import differences, missing_weights, row_config, write_text
+from .config import differences, missing_weights, row_config
 from .rows import ROWS, Row
 
 
@@ -147,7 +148,7 @@ class Job:
             iters=self.config.train_cfg.max_iters,
             options={key: str(value) for key, value in (self.asked['options'] or {}).items()},
         )
-        write_text(self.folder / 'result.json', json.dumps(record, indent=2) + '\n')
+        write_file(self.folder / 'result.json', json.dumps(record, indent=2) + '\n')
         return miou
 
 
@@ -164,7 +165,7 @@ def _without_validation(cfg: Config) -> Config:
 def save_config(folder: Path, cfg: Config) -> Path:
     """Write a config into a folder, as ``config.py``."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / 'config.py', cfg.pretty_text)
+    write_file(folder / 'config.py', cfg.pretty_text)
     return folder / 'config.py'
 
 
