@@ -4,8 +4,8 @@ _base_ = './native_scale.py'
 
 data_root = 'data/camvid'
 train_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations'),
+    dict(type='LoadCheckedImage'),
+    dict(type='LoadCheckedAnnotations', num_classes=11),
     dict(type='RandomNativeScale', ratio_range=(0.5, 2.0), step=0.25),
     dict(type='RandomCrop', crop_size=(321, 321)),
     dict(type='RandomFlip', prob=0.5),

@@ -4,11 +4,9 @@ _base_ = './native_scale.py'
 
 data_root = 'data/cityscapes'
 train_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations'),
-    dict(type='RandomNativeScale', ratio_range=(0.5, 2.0), step=0.25),
-    dict(type='RandomCrop', crop_size=(769, 769)),
-    dict(type='RandomFlip', prob=0.5),
+    dict(type='LoadCheckedImage'),
+    dict(type='LoadCheckedAnnotations', num_classes=19),
+    dict(type='RandomScaleCropFlip', crop_size=(769, 769)),
     dict(type='PackSegInputs'),
 ]
 tta_pipeline = [

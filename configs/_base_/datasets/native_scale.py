@@ -4,13 +4,13 @@ mmseg resizes every image to fit (2048, 512) first, in training and in evaluatio
 """
 
 train_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations'),
-    dict(type='RandomNativeScale', ratio_range=(0.5, 2.0), step=0.25),
-    dict(type='RandomCrop', crop_size=(513, 513)),
-    dict(type='RandomFlip', prob=0.5),
+    dict(type='LoadCheckedImage'),
+    dict(type='LoadCheckedAnnotations', num_classes=21),
+    # 0.5 to 2 times the image in steps of 0.25, half of them mirrored
+    dict(type='RandomScaleCropFlip', crop_size=(513, 513)),
     dict(type='PackSegInputs'),
 ]
+# mmseg's inferencer asks for these stock names
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations'),
@@ -40,7 +40,7 @@ train_dataloader = dict(
     num_workers=8,
     persistent_workers=True,
     drop_last=True,
-    sampler=dict(type='InfiniteSampler', shuffle=True),
+    sampler=dict(type='SeededInfiniteSampler', shuffle=True),
     dataset=dict(pipeline=train_pipeline),
 )
 val_dataloader = dict(
@@ -51,5 +51,5 @@ val_dataloader = dict(
     dataset=dict(pipeline=test_pipeline),
 )
 test_dataloader = val_dataloader
-val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
+val_evaluator = dict(type='ConfusionIoUMetric')
 test_evaluator = val_evaluator

@@ -4,8 +4,8 @@ _base_ = './native_scale.py'
 
 data_root = 'data/shapes'
 train_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations'),
+    dict(type='LoadCheckedImage'),
+    dict(type='LoadCheckedAnnotations', num_classes=9),
     dict(type='RandomCrop', crop_size=(145, 193)),
     dict(type='RandomFlip', prob=0.5),
     dict(type='PackSegInputs'),
