@@ -17,7 +17,7 @@ from pathlib import Path
 
 from .datasets import ShapesDataset, generate_shapes
 from .engine.child_process import run_child
-from .engine.cli import last_checkpoint
+from .engine.resume import last_checkpoint
 from .evaluation.confusion import class_iou, commonest_class_iou, folder_confusion, iou_table
 
 CONFIG = 'configs/deeplabv3x_r18_os16_shapes.py'

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -13,10 +16,31 @@ def write_file(path: str | os.PathLike, content: str | bytes) -> None:
         path (str | os.PathLike): The file; one that is there is replaced.
         content (str | bytes): Text is written as UTF-8.
     """
+    with written_aside(path) as aside:
+        aside.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def written_aside(path: str | os.PathLike) -> Iterator[Path]:
+    """Where to write a file that takes its name at the end, and is removed after an error.
+
+    Args:
+        path (str | os.PathLike): The file; one that is there is replaced.
+
+    Yields:
+        Path: A hidden name beside it.
+    """
     path = Path(path)
     aside = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
     try:
-        aside.write_bytes(content.encode() if isinstance(content, str) else content)
+        yield aside
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def remove_unfinished(folder: str | os.PathLike) -> None:
+    """Remove what killed processes had written aside in a folder."""
+    for path in Path(folder).glob('.*.tmp'):
+        if re.fullmatch(r'\..+\.\d+\.tmp', path.name):
+            path.unlink(missing_ok=True)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmseg_deeplabv3x.files import write_file
+from mmseg_deeplabv3x.files import remove_unfinished, write_file
 
 
 @pytest.mark.parametrize('content,expected', [('é\n', b'\xc3\xa9\n'), (b'\x00\xff', b'\x00\xff')])
@@ -25,3 +25,13 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monke
     with pytest.raises(OSError, match='No space left'):
         write_file(path, 'new')
     assert path.read_text() == 'old' and list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
+    for name in ('.a.pth.123.tmp', '.last.9.tmp'):
+        (tmp_path / name).touch()
+    others = {'a.pth', '.hidden', 'a.123.tmp', '.a.tmp'}
+    for name in others:
+        (tmp_path / name).touch()
+    remove_unfinished(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == others

@@ -13,12 +13,12 @@ from collections.abc import Sequence
 
 import torch
 from mmengine.config import Config, DictAction
-from mmengine.logging import print_log
 from mmengine.runner import Runner
 from mmseg.registry import RUNNERS
 
 from ..atrous import check_output_stride
 from .data_roots import check_data_roots
+from .resume import newest_checkpoint, read_checkpoint
 from .views import set_output_stride, use_tta
 
 
@@ -59,7 +59,7 @@ def train_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--resume',
         action='store_true',
-        help='go on from the last checkpoint in the work dir, or from the one that '
+        help='go on from the newest checkpoint in the work dir that loads, or from the one that '
         '--cfg-options load_from=... names; start afresh if there is none yet',
     )
     parser.add_argument(
@@ -181,9 +181,9 @@ def train_config(args: argparse.Namespace) -> Config:
         Config: Ready for a runner.
 
     Raises:
-        FileNotFoundError: If ``--resume`` finds no file of the name in ``last_checkpoint``, or the
-            data is not there.
-        ValueError: If ``--amp`` meets an optimizer wrapper that it does not know.
+        FileNotFoundError: If the data is not there.
+        ValueError: If ``--amp`` meets an optimizer wrapper that it does not know, or the checkpoint
+            that ``--resume`` is given cannot be resumed.
     """
     cfg = _load_config(args)
     if args.seed is not None:
@@ -277,46 +277,16 @@ def _use_amp(cfg: Config) -> None:
 
 
 def _resume(cfg: Config, args: argparse.Namespace) -> None:
-    """Resume from the checkpoint named on the command line, else from the work dir's last one."""
+    """Resume from the checkpoint named on the command line, else from the newest that loads."""
     named = 'load_from' in args.cfg_options
-    checkpoint = cfg.load_from if named else last_checkpoint(cfg.work_dir)
+    checkpoint = cfg.load_from if named else newest_checkpoint(cfg.work_dir)
     if checkpoint is None:
-        print_log(f'--resume: no checkpoint in {cfg.work_dir} yet, starting afresh.', 'current')
         return
     # not left to the runner, which prefers the config's load_from to the work dir
     cfg.load_from, cfg.resume = checkpoint, True
-    if args.seed is None and osp.isfile(checkpoint):
+    if args.seed is None and '://' not in checkpoint:
         # the runner takes this seed too, but only after the loader got the config's
-        meta = torch.load(checkpoint, map_location='cpu', mmap=True)['meta']
-        cfg.randomness.seed = meta.get('seed', cfg.randomness.seed)
-
-
-def last_checkpoint(work_dir: str) -> str | None:
-    """The last checkpoint of a run, found by its name inside the work dir.
-
-    mmengine writes an absolute path into ``last_checkpoint``. Followed to the letter, a copied or
-    renamed work dir would silently resume from the old place.
-
-    Args:
-        work_dir (str): Where the run keeps its checkpoints.
-
-    Returns:
-        str | None: Path of the checkpoint; None if nothing was saved yet.
-
-    Raises:
-        FileNotFoundError: If the file of that name is not there.
-    """
-    record = osp.join(work_dir, 'last_checkpoint')
-    if not osp.isfile(record):
-        return None
-    with open(record) as file:
-        path = osp.join(work_dir, osp.basename(file.read().strip()))
-    if not osp.isfile(path):
-        raise FileNotFoundError(
-            f'{record} names the checkpoint {path}, which is not there: give another one with '
-            '--resume --cfg-options load_from=PATH.'
-        )
-    return path
+        cfg.randomness.seed = read_checkpoint(checkpoint)['meta'].get('seed', cfg.randomness.seed)
 
 
 def _draw(cfg: Config, args: argparse.Namespace) -> None:

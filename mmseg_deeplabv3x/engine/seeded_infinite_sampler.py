@@ -10,6 +10,8 @@ import torch
 from mmengine.dataset import InfiniteSampler
 from mmseg.registry import DATA_SAMPLERS
 
+from .seeding import seed_generators
+
 
 @DATA_SAMPLERS.register_module()
 class SeededInfiniteSampler(InfiniteSampler):
@@ -70,9 +72,5 @@ class _SeededFetch:
 
     def _sample(self, index):
         if isinstance(index, SeededIndex):  # another loader of the same data set has plain ones
-            words = np.random.SeedSequence(index.entropy).generate_state(4)
-            np.random.seed(words)
-            random.seed(words.tobytes())
-            # not torch.manual_seed, which goes through all GPUs
-            torch.default_generator.manual_seed(int(words[0]) << 31 | int(words[1]))
+            seed_generators(index.entropy)
         return self.dataset[index]

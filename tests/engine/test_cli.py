@@ -142,7 +142,9 @@ def run(tmp_path):
     """A work dir as a run leaves it, with seed 5."""
     work_dir = tmp_path / 'run'
     work_dir.mkdir()
-    torch.save(dict(meta=dict(iter=4, seed=5)), work_dir / 'iter_4.pth')
+    for step in (2, 4):
+        checkpoint = dict(meta=dict(iter=step, seed=5), state_dict={}, message_hub={})
+        torch.save(checkpoint, work_dir / f'iter_{step}.pth')
     (work_dir / 'last_checkpoint').write_text(str(work_dir / 'iter_4.pth'))
     return work_dir
 
@@ -177,17 +179,23 @@ def test_resume_prefers_the_work_dir_to_the_configs_weights(config, run, checkpo
 
 def test_resume_from_a_checkpoint_named_on_the_command_line(config, run):
     named = str(run / 'iter_2.pth')
-    torch.save(dict(meta=dict(iter=2, seed=5)), named)
     cfg = train_config(
         config, '--resume', '--work-dir', str(run), '--cfg-options', f'load_from={named}'
     )
     assert (cfg.load_from, cfg.resume, cfg.randomness.seed) == (named, True, 5)
 
 
-def test_resume_without_the_file_says_which_one(config, run):
-    (run / 'iter_4.pth').unlink()
-    with pytest.raises(FileNotFoundError, match='last_checkpoint names .*iter_4.pth.*load_from='):
-        train_config(config, '--resume', '--work-dir', str(run))
+def test_resume_refuses_a_named_checkpoint_that_does_not_load(config, run):
+    options = ['--cfg-options', f'load_from={run}/last_checkpoint']
+    with pytest.raises(ValueError, match='last_checkpoint: the file is damaged'):
+        train_config(config, '--resume', '--work-dir', str(run), *options)
+
+
+def test_resume_passes_over_a_checkpoint_that_does_not_load(config, run):
+    (run / 'iter_4.pth').write_bytes(b'')
+    assert train_config(config, '--resume', '--work-dir', str(run)).load_from == str(
+        run / 'iter_2.pth'
+    )
 
 
 # ---------------------------------------------------------------- testing
