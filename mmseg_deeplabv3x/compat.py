@@ -185,6 +185,43 @@ def choose_checkpointing() -> None:
     resnet.cp = types.SimpleNamespace(checkpoint=checkpoint)
 
 
+def skip_blank_lines() -> None:
+    """Let mmseg's data sets skip the blank lines of a list of images.
+
+    Upstream, a blank line is an image without a name, and ``.jpg`` is not found in the middle of a
+    run.
+    """
+    from mmseg.datasets import BaseSegDataset
+
+    load = BaseSegDataset.load_data_list
+    if hasattr(load, '__wrapped__'):
+        return
+
+    @functools.wraps(load)
+    def load_data_list(self):
+        return [i for i in load(self) if osp.basename(i['img_path']) != self.img_suffix]
+
+    BaseSegDataset.load_data_list = load_data_list
+
+
+def name_empty_splits() -> None:
+    """Say which split is empty, where mmengine says ``need at least one array to concatenate``."""
+    from mmengine.dataset import BaseDataset
+
+    serialize = BaseDataset._serialize_data
+    if hasattr(serialize, '__wrapped__'):
+        return
+
+    @functools.wraps(serialize)
+    def serialize_data(self):
+        if not self.data_list:
+            source = self.ann_file or self.data_prefix.get('img_path')
+            raise ValueError(f'The split {source} is empty.')
+        return serialize(self)
+
+    BaseDataset._serialize_data = serialize_data
+
+
 # Warnings of the framework about its own insides: (start of the text, module that warns).
 _OWN_WARNINGS = [
     ('``build_loss`` would be deprecated soon', 'mmseg.models.builder'),
@@ -236,4 +273,6 @@ provide_missing_ops()
 choose_checkpointing()
 allow_mmengine_checkpoints()
 explain_missing_weights()
+skip_blank_lines()
+name_empty_splits()
 quiet_own_warnings()

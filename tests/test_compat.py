@@ -262,19 +262,63 @@ def test_a_log_line_is_lowered_by_text_only(monkeypatch):
     assert not hasattr(wrapped, 'levels'), 'importing the package twice must not wrap it twice'
 
 
+# ---------------------------------------------------------------- lists of images
+
+
+@pytest.fixture
+def data_set(tmp_path):
+    """Maker of a data set from the text of its list."""
+    from mmseg.datasets import BaseSegDataset
+
+    def make(text):
+        (tmp_path / 'a.txt').write_text(text)
+        prefix = dict(img_path='images', seg_map_path='masks')
+        return BaseSegDataset(ann_file='a.txt', data_root=str(tmp_path), data_prefix=prefix)
+
+    return make
+
+
+def test_blank_lines_of_a_list_are_skipped(data_set, tmp_path):
+    found = data_set('\na\n  \n.b\n\n')
+    assert [found.get_data_info(i)['img_path'] for i in range(len(found))] == [
+        f'{tmp_path}/images/a.jpg',
+        f'{tmp_path}/images/.b.jpg',
+    ]
+
+
+@pytest.mark.parametrize('text', ['', '\n \n'])
+def test_an_empty_split_is_named(data_set, tmp_path, text):
+    with pytest.raises(ValueError, match=rf'^The split {tmp_path}/a\.txt is empty\.$'):
+        data_set(text)
+
+
+def test_an_empty_folder_is_named(tmp_path):
+    from mmseg.datasets import BaseSegDataset
+
+    (tmp_path / 'images').mkdir()
+    with pytest.raises(ValueError, match=rf'^The split {tmp_path}/images is empty\.$'):
+        BaseSegDataset(data_root=str(tmp_path), data_prefix=dict(img_path='images'))
+
+
 # ---------------------------------------------------------------- import
 
 
 def test_importing_twice_changes_nothing():
+    from mmseg.datasets import BaseSegDataset
+
     print_log = mmengine.fileio.file_client.print_log
+    loaders = BaseSegDataset.load_data_list, BaseSegDataset._serialize_data
     schemes = list(CheckpointLoader._schemes)
     for name in ('mmseg_deeplabv3x', 'mmseg_deeplabv3x.compat'):
         importlib.import_module(name)
     compat.provide_missing_ops()
     compat.allow_mmengine_checkpoints()
     compat.explain_missing_weights()
+    compat.skip_blank_lines()
+    compat.name_empty_splits()
     compat.quiet_own_warnings()
     assert mmengine.fileio.file_client.print_log is print_log
+    assert (BaseSegDataset.load_data_list, BaseSegDataset._serialize_data) == loaders
     assert list(CheckpointLoader._schemes) == schemes
 
 

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from mmengine.config import Config
+from mmengine.dataset import BaseDataset
 from mmengine.registry import DefaultScope
+from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
 from .problem import Problem
@@ -23,7 +25,7 @@ class Split(NamedTuple):
         name: The loaders that read it, such as 'train' or 'val, test'; with a number where a
             loader reads several.
         metainfo: Classes and palette.
-        infos: Annotation of each image that has a name, as mmseg's transforms get it.
+        infos: Annotation of each image, as mmseg's transforms get it.
         problems: What is wrong with the list of images.
         backend_args: Of mmengine's file backend.
     """
@@ -116,27 +118,26 @@ def _load(name: str, cfg: dict) -> Split:
     except (TypeError, AttributeError) as error:  # of no kind that mmseg knows
         return none('not checked', root, f'cannot be checked: {error}.')
 
-    suffix = getattr(dataset, 'img_suffix', None)
-    named = [info for info in infos if osp.basename(info['img_path']) != suffix]
+    problems = _list_problems(name, dataset, infos)
+    return Split(name, dataset.metainfo, infos, problems, dataset.backend_args)
+
+
+def _list_problems(name: str, dataset: BaseDataset, infos: list[dict]) -> list[Problem]:
+    """What is wrong with a list of images."""
     source = dataset.ann_file or dataset.data_prefix.get('img_path', '')
-    problems = _list_problems(name, source, named, len(infos) - len(named))
-    return Split(name, dataset.metainfo, named, problems, dataset.backend_args)
-
-
-def _list_problems(name: str, source: str, named: list[dict], blank: int) -> list[Problem]:
-    """What is wrong with a list of images, given how many of its lines name none."""
     found = []
-    if blank:
+    if isinstance(dataset, BaseSegDataset) and osp.isfile(source):
         with open(source) as file:
-            lines = [str(i) for i, line in enumerate(file, 1) if not line.strip()]
-        message = (
-            f'{source} has {blank} blank lines, which mmseg takes for images without a name: '
-            f'remove line {", ".join(lines[:5])}{" and more" if blank > 5 else ""}.'
-        )
-        found.append(Problem(name, 'blank lines', source, message))
-    if not named:
-        found.append(Problem(name, 'empty split', source, f'The split {source} has no images.'))
-    for path, times in Counter(info['img_path'] for info in named).items():
+            blank = [str(i) for i, line in enumerate(file, 1) if not line.strip()]
+        if blank:
+            message = (
+                f'{source} has {len(blank)} blank lines, which are skipped: '
+                f'{", ".join(blank[:5])}{" and more" if len(blank) > 5 else ""}.'
+            )
+            found.append(Problem(name, 'blank lines', source, message))
+    if not infos:
+        found.append(Problem(name, 'empty split', source, f'The split {source} is empty.'))
+    for path, times in Counter(info['img_path'] for info in infos).items():
         if times > 1:
             message = f'{path} is listed {times} times in {source}.'
             found.append(Problem(name, 'doubled', path, message))

@@ -15,15 +15,15 @@ from .splits import Split, load_splits
 
 SAMPLES = 16  # of each split: a second or two of a large one
 SHOWN = 5
-HARMLESS = ('doubled', 'all ignored', 'not checked')  # for a run
+HARMLESS = ('blank lines', 'doubled', 'all ignored', 'not checked')  # for a run
 
 
 def check_before_training(cfg: Config, loaders: tuple[str, ...]) -> None:
     """Refuse a config whose data cannot be trained on, as far as a few seconds tell.
 
-    All files must exist and no split be empty or have blank lines; of a sample of each split the
-    images and label images are read whole. Every process of a distributed run may call it: all
-    look at the same sample.
+    All files must exist and no split be empty; of a sample of each split the images and label
+    images are read whole. Every process of a distributed run may call it: all look at the same
+    sample.
 
     Args:
         cfg: A runner's config; its seed chooses the sample.

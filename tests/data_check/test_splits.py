@@ -41,7 +41,7 @@ def test_empty_split(data):
     data.write_list('train', [])
     (found,) = problems(data.config())
     assert found.kind == 'empty split' and found.split == 'train'
-    assert found.message == f'The split {data.root}/train.txt has no images.'
+    assert found.message == f'The split {data.root}/train.txt is empty.'
 
 
 def test_blank_lines(data):
@@ -49,7 +49,7 @@ def test_blank_lines(data):
     splits = load_splits(data.config())
     (found,) = splits[0].problems
     assert found.kind == 'blank lines' and 'train.txt has 2 blank lines' in found.message
-    assert found.message.endswith('remove line 2, 4.')
+    assert found.message.endswith('which are skipped: 2, 4.')
     assert len(splits[0].infos) == 3
 
 
