@@ -25,4 +25,5 @@ threads=$((threads > 0 ? threads : 1))
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$threads} MKL_NUM_THREADS=${MKL_NUM_THREADS:-$threads}
 
 exec python -m torch.distributed.run "${meet[@]}" --nproc_per_node "$gpus" \
+    ${MAX_RESTARTS:+--max_restarts "$MAX_RESTARTS"} \
     "$(dirname "$0")/$script" --launcher pytorch "$@"

@@ -141,7 +141,8 @@ def torchrun(tmp_path, run_tool):
     path = tmp_path / 'python'
     path.write_text(FAKE_PYTHON)
     path.chmod(0o755)
-    unset = dict.fromkeys(('NNODES', 'NODE_RANK', 'MASTER_ADDR', 'PORT'), '')
+    names = ('NNODES', 'NODE_RANK', 'MASTER_ADDR', 'PORT', 'MAX_RESTARTS')
+    unset = dict.fromkeys(names, '')
     unset['PATH'] = f'{tmp_path}{os.pathsep}{os.environ["PATH"]}'
     return lambda *args, **changes: run_tool('dist_train.sh', *args, **{**unset, **changes})
 
@@ -163,6 +164,11 @@ def test_on_several_nodes_they_meet_at_the_master(torchrun):
 
 def test_a_port_of_ones_own_on_one_node(torchrun):
     assert '--master_port 1234' in ' '.join(torchrun('a.py', 2, PORT='1234').splitlines())
+
+
+def test_torchrun_restarts_as_often_as_asked(torchrun):
+    assert '--max_restarts 3' in ' '.join(torchrun('a.py', 2, MAX_RESTARTS='3').splitlines())
+    assert '--max_restarts' not in torchrun('a.py', 2)
 
 
 def test_the_cores_are_shared_out(torchrun):

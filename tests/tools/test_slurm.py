@@ -8,6 +8,13 @@ import pytest
 FAKE = """#!/usr/bin/env bash
 printf '%s\\n' "$@"
 """
+# The first call is warned that the time is up, the second one goes well.
+WARNED = """#!/usr/bin/env bash
+echo "call: $*"
+[ -e "$0.called" ] && exit 0
+touch "$0.called"
+exit {status}
+"""
 
 
 @pytest.fixture
@@ -17,8 +24,9 @@ def srun(tmp_path, monkeypatch):
     path.write_text(FAKE)
     path.chmod(0o755)
     monkeypatch.setenv('PATH', f'{tmp_path}{os.pathsep}{os.environ["PATH"]}')
-    for name in ('GPUS', 'GPUS_PER_NODE', 'CPUS_PER_TASK', 'SRUN_ARGS'):
+    for name in ('GPUS', 'GPUS_PER_NODE', 'CPUS_PER_TASK', 'SRUN_ARGS', 'SLURM_JOB_ID'):
         monkeypatch.delenv(name, raising=False)
+    return path
 
 
 def words(output):
@@ -43,8 +51,39 @@ def test_training_under_slurm(srun, run_tool):
         '--ntasks-per-node=4',
         '--cpus-per-task=5',
         '--kill-on-bad-exit=1',
+        '--signal=USR1@120',
     ]
     assert tool == ['train.py', '--launcher', 'slurm', 'a.py', '--cfg-options', 'b="[1, 2]"']
+
+
+def test_the_signal_is_the_users_choice(srun, run_tool):
+    output = run_tool('slurm_train.sh', 'gpu', 'job', 'a.py', SRUN_ARGS='--signal=USR1@600')
+    assert words(output)[0][-2:] == ['--signal=USR1@120', '--signal=USR1@600'], (
+        'the last one counts'
+    )
+
+
+def test_when_the_time_is_up_a_new_allocation_resumes(srun, run_tool):
+    srun.write_text(WARNED.format(status=138))
+    first, second = run_tool('slurm_train.sh', 'gpu', 'job', 'a.py', '--amp').splitlines()
+    assert first.endswith('train.py --launcher slurm a.py --amp')
+    assert second == f'{first} --resume'
+
+
+def test_when_the_time_is_up_a_batch_job_is_requeued(srun, run_tool):
+    srun.write_text(WARNED.format(status=138))
+    scontrol = srun.with_name('scontrol')
+    scontrol.write_text(FAKE)
+    scontrol.chmod(0o755)
+    output = run_tool('slurm_train.sh', 'gpu', 'job', 'a.py', SLURM_JOB_ID='123')
+    assert output.splitlines()[1:] == ['requeue', '123']
+
+
+@pytest.mark.parametrize('status', [1, 75, 143])
+def test_other_ends_are_final(srun, run_tool, status):
+    srun.write_text(WARNED.format(status=status))
+    output = run_tool('slurm_train.sh', 'gpu', 'job', 'a.py', status=status)
+    assert len(output.splitlines()) == 1
 
 
 def test_evaluation_under_slurm_with_mmsegs_environment(srun, run_tool):
