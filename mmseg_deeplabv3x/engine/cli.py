@@ -13,11 +13,15 @@ from collections.abc import Sequence
 
 import torch
 from mmengine.config import Config, DictAction
+from mmengine.dist import is_main_process
+from mmengine.logging import print_log
 from mmengine.runner import Runner
 from mmseg.registry import RUNNERS
 
 from ..atrous import check_output_stride
+from ..data_check import check_before_training
 from .data_roots import check_data_roots
+from .predictions import check_packable, pack_predictions, write_predictions
 from .resume import newest_checkpoint, read_checkpoint
 from .views import set_output_stride, use_tta
 
@@ -29,7 +33,9 @@ def train(argv: Sequence[str] | None = None) -> None:
         argv (Sequence[str], optional): The arguments. Default: those of the process.
     """
     args = train_parser().parse_args(argv)
-    _run(train_config(args), args, lambda runner: runner.train())
+    cfg = train_config(args)
+    check_before_training(cfg, ('train_dataloader', 'val_dataloader'))
+    _run(cfg, args, lambda runner: runner.train())
 
 
 def test(argv: Sequence[str] | None = None) -> None:
@@ -42,7 +48,16 @@ def test(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     if not args.tta and (args.scales or args.no_flip):
         parser.error('--scales and --no-flip choose the views of --tta: add --tta')
-    _run(test_config(args), args, lambda runner: runner.test())
+    if args.pack and not args.out:
+        parser.error('--pack packs the predictions of --out: add --out FOLDER')
+    cfg = test_config(args)
+
+    def action(runner):
+        runner.test()
+        if args.pack and is_main_process():
+            print_log(f'Packed: {pack_predictions(cfg, args.out)}', 'current')
+
+    _run(cfg, args, action)
 
 
 def _run(cfg: Config, args: argparse.Namespace, action) -> None:
@@ -77,7 +92,18 @@ def test_parser() -> argparse.ArgumentParser:
     """The command line of ``tools/test.py``."""
     parser = _parser('Evaluate a segmentor.')
     parser.add_argument('checkpoint', type=_weights, help='weights to evaluate')
-    parser.add_argument('--out', help='folder for the predictions, as images of class ids')
+    parser.add_argument(
+        '--out',
+        help='folder for the predictions, as images of class ids; for images without labels add '
+        '--cfg-options test_evaluator.format_only=True',
+    )
+    parser.add_argument(
+        '--pack',
+        choices=['voc'],
+        help="pack the predictions of --out for PASCAL VOC's server, into OUT.tgz beside them; its "
+        'test images: --cfg-options test_evaluator.format_only=True '
+        'test_dataloader.dataset.ann_file=ImageSets/Segmentation/test.txt',
+    )
     pictures = parser.add_mutually_exclusive_group()
     pictures.add_argument('--show', action='store_true', help='show the predictions in a window')
     pictures.add_argument('--show-dir', help='folder for pictures of the predictions')
@@ -208,8 +234,8 @@ def test_config(args: argparse.Namespace) -> Config:
 
     Raises:
         FileNotFoundError: If the data is not there.
-        ValueError: If ``--output-stride`` meets a model that has none, or ``--tta`` a data set or
-            a ``tta_pipeline`` that it cannot change.
+        ValueError: If ``--output-stride`` meets a model that has none, ``--tta`` a data set or a
+            ``tta_pipeline`` that it cannot change, or ``--pack`` a data set without a list.
     """
     cfg = _load_config(args)
     cfg.load_from = args.checkpoint
@@ -224,9 +250,9 @@ def test_config(args: argparse.Namespace) -> Config:
     if args.fast:
         cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), dict(type='SpeedUpHook')]
     if args.out:
-        evaluators = cfg.test_evaluator
-        for evaluator in evaluators if isinstance(evaluators, list) else [evaluators]:
-            evaluator.update(output_dir=args.out, keep_results=True)
+        write_predictions(cfg, args.out)
+    if args.pack:
+        check_packable(cfg)
     check_data_roots(cfg, ('test_dataloader',))
     return cfg
 

@@ -9,13 +9,11 @@ from mmengine.config import Config
 
 # What to do about it. Our own data sets say so themselves, wherever they are used.
 HOW_TO_GET = {
-    'PascalVOCDataset': 'get VOCtrainval_11-May-2012.tar from '
-    'http://host.robots.ox.ac.uk/pascal/VOC/voc2012/ and unpack it so that {root}/JPEGImages '
-    'exists; the split train_aug also needs SegmentationClassAug (the masks of SBD) and '
-    'ImageSets/Segmentation/train_aug.txt there',
-    'CityscapesDataset': 'get leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip from '
-    'https://www.cityscapes-dataset.com, unpack them into {root} and make the trainId masks with '
-    "mmseg's tools/dataset_converters/cityscapes.py",
+    'PascalVOCDataset': '`python tools/prepare_data.py voc --root {root}` makes it (`sbd` in place '
+    "of `voc`: train_aug and its masks; `coco`: COCO in VOC's classes)",
+    'CityscapesDataset': '`python tools/prepare_data.py cityscapes --root {root} --from ARCHIVES` '
+    'makes it of leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip from '
+    'https://www.cityscapes-dataset.com',
 }
 
 

@@ -86,8 +86,8 @@ class ConfusionIoUMetric(BaseMetric):
         """
         for sample in data_samples:
             predictions = _ids(sample['pred_sem_seg'])
-            if not self.format_only:
-                self.results.append((sample['img_path'], self._areas(sample, predictions)))
+            areas = None if self.format_only else self._areas(sample, predictions)
+            self.results.append((sample['img_path'], areas))
             if self.output_dir:
                 self._write(sample, predictions)
 

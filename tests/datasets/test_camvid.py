@@ -32,6 +32,12 @@ def test_reads_images_and_labels(root):
     assert val.get_data_info(0)['img_path'] == str(root / 'images/val/val_1.jpg')
 
 
+def test_there_need_not_be_labels(root):
+    (root / 'annotations').rename(root / 'elsewhere')
+    dataset = CamVidDataset(data_root=str(root), data_prefix=dict(img_path='images/val'))
+    assert 'seg_map_path' not in dataset.get_data_info(0)
+
+
 def test_eleven_classes_with_a_colour_each():
     metainfo = CamVidDataset.METAINFO
     assert len(metainfo['classes']) == len(metainfo['palette']) == 11
@@ -44,6 +50,6 @@ def test_missing_root_says_what_is_expected(root, folder):
     (root / folder).rename(root / 'elsewhere')
     with pytest.raises(
         FileNotFoundError,
-        match=rf'no folder .*{folder}/train; download .*images/{{train,val}}/\*.jpg and anno',
+        match=rf'no folder .*{folder}/train; .*`python tools/prepare_data.py camvid --root {root}`',
     ):
         CamVidDataset(data_root=str(root))

@@ -25,7 +25,7 @@ def test_a_missing_root_says_how_to_get_the_data(key):
         check_data_roots(cfg, ('train_dataloader',))
     message = str(error.value)
     assert 'PascalVOCDataset finds no nowhere/VOC2012:' in message
-    assert 'VOCtrainval_11-May-2012.tar' in message
+    assert '`python tools/prepare_data.py voc --root nowhere/VOC2012` makes it' in message
     assert f'as {key}.data_root in the config' in message
 
 
@@ -39,7 +39,7 @@ def test_a_root_without_the_split_or_a_folder_is_not_enough(tmp_path, missing):
         ann_file='ImageSets/train_aug.txt',
         data_prefix=dict(img_path='JPEGImages', seg_map_path='Aug'),
     )
-    with pytest.raises(FileNotFoundError, match=f'finds no {tmp_path / missing}:.*SBD'):
+    with pytest.raises(FileNotFoundError, match=f'finds no {tmp_path / missing}:.*`sbd`'):
         check_data_roots(
             Config(dict(train_dataloader=dict(dataset=dataset))), ('train_dataloader',)
         )

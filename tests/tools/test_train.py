@@ -118,6 +118,17 @@ def test_one_seed_is_one_run(later):
     assert once != other
 
 
+def test_bad_data_ends_a_training_before_it_begins(shapes_root, tiny_config, run_tool, tmp_path):
+    data = tmp_path / 'data'
+    shutil.copytree(shapes_root, data)
+    mask = data / 'SegmentationClass/train_00003.png'
+    Image.fromarray(np.full((72, 96), 77, np.uint8)).save(mask)
+    config = tiny_config('bad', {'train_dataloader.dataset.data_root': str(data)})
+    output = run_tool('train.py', config, '--work-dir', tmp_path / 'work', status=1)
+    assert f'The mask {mask} holds ids that are no class: 77 (6912 pixels);' in output
+    assert not (tmp_path / 'work').exists()
+
+
 def test_no_warning_that_a_user_can_do_nothing_about(later):
     assert {name: warned(output) for name, output in later[1].items()} == dict.fromkeys(
         later[1], []
