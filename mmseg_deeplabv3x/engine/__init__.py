@@ -1,15 +1,21 @@
 """Registered engine: schedules, hooks and optimizer wrappers; the tools' logic is in ``cli``."""
 
 from .autocast_optim_wrapper import AutocastOptimWrapper
+from .finite_step_hook import FiniteStepHook
+from .loader_workers import init_worker_in_own_group
 from .poly_lr import DeepLabPolyLR
 from .progress_logger_hook import ProgressLoggerHook
 from .seeded_infinite_sampler import SeededInfiniteSampler
 from .speed_up_hook import SpeedUpHook
+from .stop_signal_hook import StopSignalHook
 
 __all__ = [
     'AutocastOptimWrapper',
     'DeepLabPolyLR',
+    'FiniteStepHook',
     'ProgressLoggerHook',
     'SeededInfiniteSampler',
     'SpeedUpHook',
+    'StopSignalHook',
+    'init_worker_in_own_group',
 ]

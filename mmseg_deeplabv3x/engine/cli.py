@@ -22,6 +22,8 @@ from ..atrous import check_output_stride
 from ..data_check import check_before_training
 from .data_roots import check_data_roots
 from .predictions import check_packable, pack_predictions, write_predictions
+from .loader_workers import prepare_loaders, run_training
+from .restarts import check_fresh_start, was_restarted
 from .resume import newest_checkpoint, read_checkpoint
 from .views import set_output_stride, use_tta
 
@@ -35,7 +37,7 @@ def train(argv: Sequence[str] | None = None) -> None:
     args = train_parser().parse_args(argv)
     cfg = train_config(args)
     check_before_training(cfg, ('train_dataloader', 'val_dataloader'))
-    _run(cfg, args, lambda runner: runner.train())
+    _run(cfg, args, run_training)
 
 
 def test(argv: Sequence[str] | None = None) -> None:
@@ -208,8 +210,9 @@ def train_config(args: argparse.Namespace) -> Config:
 
     Raises:
         FileNotFoundError: If the data is not there.
-        ValueError: If ``--amp`` meets an optimizer wrapper that it does not know, or the checkpoint
-            that ``--resume`` is given cannot be resumed.
+        ValueError: If ``--amp`` meets an optimizer wrapper that it does not know, the checkpoint
+            that ``--resume`` is given cannot be resumed, or the work dir of a run that torchrun
+            may restart holds another run's checkpoints.
     """
     cfg = _load_config(args)
     if args.seed is not None:
@@ -217,8 +220,11 @@ def train_config(args: argparse.Namespace) -> Config:
     if args.amp:
         _use_amp(cfg)
     cfg.resume = False
-    if args.resume:
+    if args.resume or was_restarted():
         _resume(cfg, args)
+    else:
+        check_fresh_start(cfg.work_dir)
+    prepare_loaders(cfg)
     check_data_roots(cfg, ('train_dataloader', 'val_dataloader'))
     return cfg
 
@@ -303,9 +309,16 @@ def _use_amp(cfg: Config) -> None:
 
 
 def _resume(cfg: Config, args: argparse.Namespace) -> None:
-    """Resume from the checkpoint named on the command line, else from the newest that loads."""
+    """Resume from the checkpoint named on the command line, else from the newest that loads.
+
+    A restarted job takes the named one only until it has saved one of its own.
+    """
     named = 'load_from' in args.cfg_options
-    checkpoint = cfg.load_from if named else newest_checkpoint(cfg.work_dir)
+    checkpoint = None
+    if was_restarted() or not named:
+        checkpoint = newest_checkpoint(cfg.work_dir)
+    if checkpoint is None and named and args.resume:
+        checkpoint = cfg.load_from
     if checkpoint is None:
         return
     # not left to the runner, which prefers the config's load_from to the work dir
