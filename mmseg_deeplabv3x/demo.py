@@ -44,7 +44,7 @@ def main(checkout: Path) -> None:
     seconds = {}
 
     with step('data set', f'Draw the Shapes data set into {DATA}, unless it is there', seconds):
-        make_data()
+        generate_shapes(DATA)
     with step('training', 'Train a small DeepLabv3 at output_stride 16', seconds):
         call('training', 'tools/train.py', CONFIG, '--work-dir', WORK_DIR / 'training')
     checkpoint = os.path.relpath(last_checkpoint(str(WORK_DIR / 'training')))
@@ -79,32 +79,6 @@ def step(name: str, headline: str, seconds: dict[str, float]) -> Iterator[None]:
         sys.exit(f'Failed: {error}')
     seconds[name] = time.time() - started
     print(f'  took {seconds[name]:.0f} s', flush=True)
-
-
-def make_data() -> None:
-    """Draw the data set, unless it is there.
-
-    Raises:
-        FileExistsError: If another one is there, such as one of an older version.
-        FileNotFoundError: If only a part of it is there.
-    """
-    remedy = (
-        f'Remove {DATA}, or replace one of an older version: '
-        '`python tools/make_shapes.py --overwrite`.'
-    )
-    try:
-        generate_shapes(DATA)
-    except FileExistsError as error:
-        raise FileExistsError(f'{error} {remedy}') from None
-    lists = (DATA / 'ImageSets/Segmentation').glob('*.txt')
-    names = [name for path in lists for name in path.read_text().split()]
-    files = [DATA / 'JPEGImages' / f'{name}.jpg' for name in names]
-    files += [DATA / 'SegmentationClass' / f'{name}.png' for name in names]
-    missing = [str(file) for file in files if not file.is_file()]
-    if missing:
-        raise FileNotFoundError(
-            f'{len(missing)} files of the data set are missing, such as {missing[0]}. {remedy}'
-        )
 
 
 def call(name: str, *command: str | os.PathLike) -> None:

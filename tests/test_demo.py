@@ -1,11 +1,8 @@
 from __future__ import annotations
 
-import shutil
-
 import pytest
 
 from mmseg_deeplabv3x import demo
-from mmseg_deeplabv3x.datasets import generate_shapes
 
 
 @pytest.fixture(autouse=True)
@@ -59,35 +56,3 @@ def test_steps_are_numbered_and_timed(capsys):
 def test_a_step_that_cannot_go_on_says_so_in_one_sentence():
     with pytest.raises(SystemExit, match='Failed: no room'), demo.step('a', 'A', {}):
         raise OSError('no room')
-
-
-@pytest.fixture
-def data(shapes_root, tmp_path, monkeypatch):
-    """A whole data set in the demo's place; small, with the demo asking for one of its size."""
-    monkeypatch.setattr(demo, 'DATA', tmp_path / 'shapes')
-    monkeypatch.setattr(
-        demo, 'generate_shapes', lambda root: generate_shapes(root, 6, 3, (72, 96), workers=1)
-    )
-    shutil.copytree(shapes_root, demo.DATA)
-    return demo.DATA
-
-
-def test_data_that_is_there_is_kept(data):
-    before = (data / 'shapes.json').stat().st_mtime_ns
-    demo.make_data()
-    assert (data / 'shapes.json').stat().st_mtime_ns == before
-
-
-@pytest.mark.parametrize(
-    'spoil, says',
-    [
-        (lambda data: (data / 'shapes.json').write_text('{"drawing": 1}'), "made with {'drawing'"),
-        (lambda data: (data / 'shapes.json').unlink(), 'is no Shapes data set'),
-        (lambda data: next((data / 'JPEGImages').iterdir()).unlink(), '1 files .* missing, .*jpg'),
-    ],
-)
-def test_other_or_incomplete_data_names_the_remedy(data, spoil, says):
-    spoil(data)
-    remedy = r'Remove .*shapes, or .*: `python tools/make_shapes.py --overwrite`\.'
-    with pytest.raises(OSError, match=f'{says}.*{remedy}'):
-        demo.make_data()

@@ -18,7 +18,9 @@ def main():
     )
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument(
-        '--overwrite', action='store_true', help='replace a root made with other arguments'
+        '--overwrite',
+        action='store_true',
+        help='replace a root made with other arguments, or one that lacks files',
     )
     args = parser.parse_args()
     root = generate_shapes(

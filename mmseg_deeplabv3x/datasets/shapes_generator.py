@@ -74,7 +74,7 @@ def generate_shapes(
         size: Height and width of each image in pixels. Objects are drawn in proportion. The default
             is of the form 16 k + 1, so that a whole image is a legal crop.
         seed: Image i of a split depends on the seed, the split and i only.
-        overwrite: Replace a Shapes root that was made with other arguments.
+        overwrite: Replace a Shapes root that was made with other arguments or lacks files.
         workers: Threads; by default one for each core.
 
     Returns:
@@ -82,8 +82,8 @@ def generate_shapes(
 
     Raises:
         ValueError: If an argument is out of range.
-        FileExistsError: If ``root`` holds anything else than what these arguments make (and, for a
-            Shapes root, ``overwrite`` is not set).
+        FileExistsError: If ``root`` holds anything else than what these arguments make, or only a
+            part of it (and, for a Shapes root, ``overwrite`` is not set).
     """
     if min(num_train, num_val) < 1:
         raise ValueError(
@@ -139,14 +139,40 @@ def _is_made(root: Path, arguments: dict, overwrite: bool) -> bool:
         raise FileExistsError(
             f'{root} exists and is no Shapes data set; choose another root or remove it.'
         ) from None
-    if found == arguments:
-        return True
+    if found != arguments:
+        problem = f'{root} was made with {found}, not with {arguments}'
+    else:
+        files = [file for split in SPLITS for file in _files(root, split, arguments)]
+        missing = [file for file in files if not file.is_file()]
+        if not missing:
+            return True
+        problem = f'{root} lacks {len(missing)} of its files, such as {missing[0]}'
     if overwrite:
         return False
     raise FileExistsError(
-        f'{root} was made with {found}, not with {arguments}; '
-        'choose another root or overwrite it (--overwrite).'
+        f'{problem}; choose another root or replace this one: '
+        '`python tools/make_shapes.py --overwrite`.'
     )
+
+
+def _names(split: str, arguments: dict) -> list[str]:
+    return [f'{split}_{i:05d}' for i in range(arguments[f'num_{split}'])]
+
+
+def _list(root: Path, split: str) -> Path:
+    return root / f'ImageSets/Segmentation/{split}.txt'
+
+
+def _pair(root: Path, name: str) -> tuple[Path, Path]:
+    """An image and its label image."""
+    return root / f'JPEGImages/{name}.jpg', root / f'SegmentationClass/{name}.png'
+
+
+def _files(root: Path, split: str, arguments: dict) -> list[Path]:
+    files = [_list(root, split)]
+    for name in _names(split, arguments):
+        files += _pair(root, name)
+    return files
 
 
 def _write(root: Path, arguments: dict, workers: int | None) -> None:
@@ -154,8 +180,8 @@ def _write(root: Path, arguments: dict, workers: int | None) -> None:
         (root / folder).mkdir(parents=True)
     tasks = []
     for split in SPLITS:
-        names = [f'{split}_{i:05d}' for i in range(arguments[f'num_{split}'])]
-        (root / f'ImageSets/Segmentation/{split}.txt').write_text('\n'.join(names) + '\n')
+        names = _names(split, arguments)
+        _list(root, split).write_text('\n'.join(names) + '\n')
         tasks += [(name, SPLITS.index(split), i) for i, name in enumerate(names)]
 
     write_one = partial(_write_one, root, tuple(arguments['size']), arguments['seed'])
@@ -166,13 +192,14 @@ def _write(root: Path, arguments: dict, workers: int | None) -> None:
 def _write_one(root: Path, size: tuple[int, int], seed: int, task: tuple[str, int, int]) -> None:
     name, split, index = task
     image, labels = draw_scene(np.random.default_rng([seed, split, index]), size)
-    Image.fromarray(image[..., ::-1]).save(root / f'JPEGImages/{name}.jpg', quality=90)
+    image_file, mask_file = _pair(root, name)
+    Image.fromarray(image[..., ::-1]).save(image_file, quality=90)
     mask = Image.fromarray(labels, mode='P')
     palette = np.zeros((256, 3), np.uint8)
     palette[: len(PALETTE)] = PALETTE
     palette[VOID] = 224, 224, 192  # as in PASCAL VOC
     mask.putpalette(palette.tobytes())
-    mask.save(root / f'SegmentationClass/{name}.png')
+    mask.save(mask_file)
 
 
 class _Scene:

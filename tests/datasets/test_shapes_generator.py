@@ -7,6 +7,7 @@ from PIL import Image
 from mmseg_deeplabv3x.datasets import shapes_generator
 from mmseg_deeplabv3x.datasets.shapes_generator import CLASSES, PALETTE, draw_scene, generate_shapes
 
+LIST = 'ImageSets/Segmentation/train.txt'
 WATER_AND_LAND = ('raft', 'buoy'), ('roof', 'flag')
 
 
@@ -60,6 +61,23 @@ def test_root_of_other_arguments_is_replaced_only_when_asked(tmp_path):
     assert digest(root) == before
     generate_shapes(root, 2, 1, (48, 64), seed=1, overwrite=True)
     assert digest(root) != before
+    assert [path.name for path in tmp_path.iterdir()] == ['shapes']
+
+
+@pytest.mark.parametrize(
+    'file', ['JPEGImages/val_00000.jpg', 'SegmentationClass/train_00001.png', LIST]
+)
+def test_root_that_lacks_files_is_replaced_only_when_asked(tmp_path, file):
+    root = generate_shapes(tmp_path / 'shapes', 2, 1, (48, 64))
+    before = digest(root)
+    (root / file).unlink()
+    with pytest.raises(
+        FileExistsError,
+        match=rf'lacks 1 of its files, such as {root / file}; .*`python tools/make_shapes.py --ov',
+    ):
+        generate_shapes(root, 2, 1, (48, 64))
+    generate_shapes(root, 2, 1, (48, 64), overwrite=True)
+    assert digest(root) == before
     assert [path.name for path in tmp_path.iterdir()] == ['shapes']
 
 
