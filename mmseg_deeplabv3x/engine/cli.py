@@ -21,8 +21,8 @@ from mmseg.registry import RUNNERS
 from ..atrous import check_output_stride
 from ..data_check import check_before_training
 from .data_roots import check_data_roots
-from .predictions import check_packable, pack_predictions, write_predictions
 from .loader_workers import prepare_loaders, run_training
+from .predictions import check_packable, pack_predictions, write_predictions
 from .restarts import check_fresh_start, was_restarted
 from .resume import newest_checkpoint, read_checkpoint
 from .views import set_output_stride, use_tta
