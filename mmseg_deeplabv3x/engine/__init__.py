@@ -3,17 +3,23 @@
 from .autocast_optim_wrapper import AutocastOptimWrapper
 from .finite_step_hook import FiniteStepHook
 from .loader_workers import init_worker_in_own_group
+from .checkpoint_backend import CheckpointBackend
+from .exact_resume_hook import ExactResumeHook
 from .poly_lr import DeepLabPolyLR
 from .progress_logger_hook import ProgressLoggerHook
+from .safe_checkpoint_hook import SafeCheckpointHook
 from .seeded_infinite_sampler import SeededInfiniteSampler
 from .speed_up_hook import SpeedUpHook
 from .stop_signal_hook import StopSignalHook
 
 __all__ = [
     'AutocastOptimWrapper',
+    'CheckpointBackend',
     'DeepLabPolyLR',
+    'ExactResumeHook',
     'FiniteStepHook',
     'ProgressLoggerHook',
+    'SafeCheckpointHook',
     'SeededInfiniteSampler',
     'SpeedUpHook',
     'StopSignalHook',
