@@ -1,10 +1,10 @@
 """Registered engine: schedules, hooks and optimizer wrappers; the tools' logic is in ``cli``."""
 
 from .autocast_optim_wrapper import AutocastOptimWrapper
-from .finite_step_hook import FiniteStepHook
-from .loader_workers import init_worker_in_own_group
 from .checkpoint_backend import CheckpointBackend
 from .exact_resume_hook import ExactResumeHook
+from .finite_step_hook import FiniteStepHook
+from .loader_workers import init_worker_in_own_group
 from .poly_lr import DeepLabPolyLR
 from .progress_logger_hook import ProgressLoggerHook
 from .safe_checkpoint_hook import SafeCheckpointHook
