@@ -112,7 +112,9 @@ def test_a_missing_configs_folder_is_named(monkeypatch, tmp_path):
 
 def test_weights_that_a_row_needs(tmp_path):
     coco, no_bn = ROWS['table6/coco'], ROWS['table8/no-bn']
-    assert 'starts from work_dirs/coco_pretrained.pth' in missing_weights(coco, row_config(coco))
+    assert 'starts from work_dirs/deeplabv3x_r101_os16_coco/iter_30000.pth' in missing_weights(
+        coco, row_config(coco)
+    )
     weights = tmp_path / 'coco.pth'
     weights.touch()
     assert missing_weights(coco, row_config(coco, options={'load_from': str(weights)})) == ''

@@ -110,7 +110,7 @@ def test_the_name_tells_backbone_output_stride_and_data(name):
         evaluated_at = evaluated_at['test']
     assert output_stride == f'os{evaluated_at}'
     for dataset in leaves(cfg.train_dataloader.dataset):
-        assert data in dataset.type.lower()
+        assert data in f'{dataset.type} {dataset.data_root}'.lower()
     assert ('cascade7' in variant) == ('neck' in cfg.model)
 
 
