@@ -25,7 +25,11 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='SegVisualizationHook'),
 )
-custom_hooks = [dict(type='ExactResumeHook')]
+custom_hooks = [
+    dict(type='ExactResumeHook'),
+    dict(type='FiniteStepHook'),
+    dict(type='StopSignalHook'),
+]
 visualizer = dict(
     type='LegendVisualizer', vis_backends=[dict(type='LocalVisBackend')], name='visualizer'
 )
