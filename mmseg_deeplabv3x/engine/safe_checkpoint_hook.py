@@ -60,6 +60,9 @@ class SafeCheckpointHook(CheckpointHook):
         if self.file_client_args is None and self.backend_args is None:
             self.backend_args = dict(backend='checkpoint')
         # the checkpoint that was resumed may have been written in another folder
+        resumed = self._here(runner.message_hub.runtime_info.get('last_ckpt', ''))
+        if osp.isfile(resumed):
+            self.last_ckpt = resumed
         if getattr(self, 'best_ckpt_path', None):
             self.best_ckpt_path = self._here(self.best_ckpt_path)
         for key, path in getattr(self, 'best_ckpt_path_dict', {}).items():

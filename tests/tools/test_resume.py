@@ -1,0 +1,112 @@
+"""A run that is killed while it saves, or whose disk is full, and what --resume makes of it."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+import torch
+
+# Imported by the config of a run; the environment says which fault to meet.
+FAULTS = """
+import os, resource, signal
+
+def kill_at_second(descriptor, written=[]):
+    written.append(descriptor)
+    if len(written) == 2:
+        os.ftruncate(descriptor, os.fstat(descriptor).st_size // 2)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+if os.environ.get('FAULT') == 'kill':
+    os.fsync = kill_at_second
+if os.environ.get('FAULT') == 'full':
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50000, 50000))
+"""
+CHANGES = {
+    'custom_imports': dict(imports=['mmseg_deeplabv3x', 'faults']),
+    'custom_hooks': [dict(type='ExactResumeHook')],
+    'default_hooks.checkpoint.type': 'SafeCheckpointHook',
+    'default_hooks.checkpoint.max_keep_ckpts': 1,
+    'model.decode_head.dropout_ratio': 0.5,
+    'train_dataloader.sampler.type': 'SeededInfiniteSampler',
+    'train_dataloader.num_workers': 1,
+    'train_cfg.max_iters': 6,
+    'train_cfg.val_interval': 6,
+}
+
+
+def files(work_dir):
+    return sorted(path.name for path in work_dir.iterdir() if 'iter' in path.name)
+
+
+def assert_same_weights(one, other):
+    one, other = (torch.load(path, map_location='cpu')['state_dict'] for path in (one, other))
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+@pytest.fixture(scope='module')
+def fault(run_tool, tmp_path_factory):
+    """``fault('kill', config, work_dir, *flags)`` trains into a fault; gives the output."""
+    folder = tmp_path_factory.mktemp('faults')
+    (folder / 'faults.py').write_text(FAULTS)
+
+    def run(name, config, work_dir, *flags, tool='train.py', status=0):
+        line = (tool, config, *flags, '--work-dir', work_dir)
+        return run_tool(*line, FAULT=name, PYTHONPATH=str(folder), status=status)
+
+    return run
+
+
+@pytest.fixture(scope='module')
+def killed(fault, tiny_config, tmp_path_factory):
+    """(config, work dir) of a run that was killed while it wrote its second checkpoint."""
+    config, work_dir = tiny_config('killed', CHANGES), tmp_path_factory.mktemp('killed')
+    fault('kill', config, work_dir, status=-9)
+    return config, work_dir
+
+
+def test_a_kill_during_the_write_leaves_the_last_good_checkpoint(killed):
+    half, good = files(killed[1])
+    assert good == 'iter_2.pth' and half.startswith('.iter_4.pth.')
+    assert torch.load(killed[1] / good)['meta']['iter'] == 2
+    assert (killed[1] / 'last_checkpoint').read_text() == 'iter_2.pth'
+
+
+def test_a_killed_run_that_was_moved_ends_as_the_unbroken_one(killed, fault, tmp_path):
+    config, work_dir = killed
+    moved = shutil.copytree(work_dir, tmp_path / 'moved')
+    (moved / 'iter_3.pth').write_bytes(b'')
+    (moved / 'last_checkpoint').write_text(str(work_dir / 'iter_3.pth'))
+    output = fault('none', config, moved, '--resume')
+    assert f'Resume: passed over {moved}/iter_3.pth: the file is damaged' in output
+    assert f'Resume: going on from {moved}/iter_2.pth.' in output
+    (moved / 'iter_3.pth').unlink()
+    assert files(moved) == ['iter_6.pth'], 'what was half written is removed'
+
+    output = fault('none', config, tmp_path / 'unbroken', '--resume')
+    assert f'no checkpoint in {tmp_path}/unbroken to go on from, starting afresh' in output
+    assert_same_weights(moved / 'iter_6.pth', tmp_path / 'unbroken/iter_6.pth')
+
+
+def test_a_full_disk_leaves_the_last_good_checkpoint(killed, fault, tmp_path):
+    config, work_dir = killed
+    full = shutil.copytree(work_dir, tmp_path / 'full')
+    output = fault('full', config, full, '--resume', status=1)
+    assert 'A checkpoint could not be written: [Errno 27] File too large' in output
+    assert output.rstrip().endswith(f'the last good checkpoint is {full}/iter_2.pth.')
+    assert 'Iter(val)' in output, 'training went on to its end'
+    assert files(full) == ['iter_2.pth']
+    assert torch.load(full / 'iter_2.pth')['meta']['iter'] == 2
+
+
+def test_two_processes_resume_to_the_same_weights(fault, tiny_config, tmp_path):
+    keep_all = {'default_hooks.checkpoint.max_keep_ckpts': -1, 'train_cfg.max_iters': 4}
+    config = tiny_config('two_processes', {**CHANGES, **keep_all})
+    run = dict(tool='dist_train.sh')
+    fault('none', config, tmp_path / 'unbroken', 2, **run)
+    (tmp_path / 'resumed').mkdir()
+    shutil.copy(tmp_path / 'unbroken/iter_2.pth', tmp_path / 'resumed')
+    output = fault('none', config, tmp_path / 'resumed', 2, '--resume', **run)
+    assert 'resumed epoch: 0, iter: 2' in output
+    assert_same_weights(tmp_path / 'resumed/iter_4.pth', tmp_path / 'unbroken/iter_4.pth')
