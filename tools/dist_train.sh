@@ -2,8 +2,8 @@
 # Train with several processes: dist_train.sh CONFIG GPUS [options of train.py]
 # With GPUs they talk through NCCL, without through gloo. On several nodes, run it on each, with
 # NNODES, NODE_RANK, MASTER_ADDR and PORT in the environment.
-# MAX_RESTARTS=3 lets torchrun start all processes again, up to three times, when one of them dies;
-# train.py then goes on from the last checkpoint.
+# MAX_RESTARTS=3 lets torchrun start all processes again, up to three times, when one of them dies.
+# It implies --resume, at the first start too.
 set -euo pipefail
 
 if [ $# -lt 2 ]; then

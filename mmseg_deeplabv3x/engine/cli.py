@@ -23,7 +23,7 @@ from ..data_check import check_before_training
 from .data_roots import check_data_roots
 from .loader_workers import prepare_loaders, run_training
 from .predictions import check_packable, pack_predictions, write_predictions
-from .restarts import check_fresh_start, was_restarted
+from .restarts import resumes_by_itself
 from .resume import newest_checkpoint, read_checkpoint
 from .views import set_output_stride, use_tta
 
@@ -210,9 +210,8 @@ def train_config(args: argparse.Namespace) -> Config:
 
     Raises:
         FileNotFoundError: If the data is not there.
-        ValueError: If ``--amp`` meets an optimizer wrapper that it does not know, the checkpoint
-            that ``--resume`` is given cannot be resumed, or the work dir of a run that torchrun
-            may restart holds another run's checkpoints.
+        ValueError: If ``--amp`` meets an optimizer wrapper that it does not know, or the checkpoint
+            that ``--resume`` is given cannot be resumed.
     """
     cfg = _load_config(args)
     if args.seed is not None:
@@ -220,10 +219,8 @@ def train_config(args: argparse.Namespace) -> Config:
     if args.amp:
         _use_amp(cfg)
     cfg.resume = False
-    if args.resume or was_restarted():
+    if args.resume or resumes_by_itself():
         _resume(cfg, args)
-    else:
-        check_fresh_start(cfg.work_dir)
     prepare_loaders(cfg)
     check_data_roots(cfg, ('train_dataloader', 'val_dataloader'))
     return cfg
@@ -315,7 +312,7 @@ def _resume(cfg: Config, args: argparse.Namespace) -> None:
     """
     named = 'load_from' in args.cfg_options
     checkpoint = None
-    if was_restarted() or not named:
+    if resumes_by_itself() or not named:
         checkpoint = newest_checkpoint(cfg.work_dir)
     if checkpoint is None and named and args.resume:
         checkpoint = cfg.load_from

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
-from mmseg_deeplabv3x.engine.restarts import check_fresh_start, was_restarted
+from mmseg_deeplabv3x.engine import cli
+from mmseg_deeplabv3x.engine.restarts import resumes_by_itself
 
-NAMES = ('TORCHELASTIC_RESTART_COUNT', 'SLURM_RESTART_COUNT', 'TORCHELASTIC_MAX_RESTARTS')
+NAMES = ('TORCHELASTIC_MAX_RESTARTS', 'SLURM_RESTART_COUNT')
 
 
 @pytest.fixture(autouse=True)
@@ -13,19 +15,32 @@ def environment(monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
 
-@pytest.mark.parametrize('name', NAMES[:2])
-def test_launchers_tell_of_a_restart(name, monkeypatch):
-    assert not was_restarted()
+@pytest.mark.parametrize('name', NAMES)
+def test_launchers_tell_that_they_restart(name, monkeypatch):
+    assert not resumes_by_itself()
     monkeypatch.setenv(name, '0')
-    assert not was_restarted()
+    assert not resumes_by_itself()
     monkeypatch.setenv(name, '2')
-    assert was_restarted()
+    assert resumes_by_itself()
 
 
-def test_checkpoints_of_another_run_are_refused_where_torchrun_may_restart(tmp_path, monkeypatch):
-    check_fresh_start(str(tmp_path))
-    (tmp_path / 'iter_4.pth').write_bytes(b'')
-    check_fresh_start(str(tmp_path))
-    monkeypatch.setenv('TORCHELASTIC_MAX_RESTARTS', '3')
-    with pytest.raises(ValueError, match=r'^MAX_RESTARTS needs .* found .*iter_4\.pth: choose'):
-        check_fresh_start(str(tmp_path))
+def test_what_the_run_has_saved_comes_before_what_it_was_started_from(
+    tiny_config, tmp_path, monkeypatch
+):
+    def resumed(*flags):
+        line = [config, '--work-dir', str(tmp_path), *flags, '--cfg-options', f'load_from={start}']
+        cfg = cli.train_config(cli.train_parser().parse_args(line))
+        return cfg.load_from, cfg.resume
+
+    config, start = tiny_config('restarts'), str(tmp_path / 'start.pth')
+    saved = str(tmp_path / 'iter_2.pth')
+    torch.save(dict(meta=dict(seed=0), state_dict={}, message_hub={}), start)
+    monkeypatch.setenv(NAMES[0], '1')
+    assert resumed() == (start, False)
+    assert resumed('--resume') == (start, True)
+    torch.save(torch.load(start), saved)
+    assert resumed() == (saved, True)
+    assert resumed('--resume') == (saved, True)
+    monkeypatch.delenv(NAMES[0])
+    assert resumed() == (start, False)
+    assert resumed('--resume') == (start, True)

@@ -167,8 +167,17 @@ def test_a_port_of_ones_own_on_one_node(torchrun):
 
 
 def test_torchrun_restarts_as_often_as_asked(torchrun):
-    assert '--max_restarts 3' in ' '.join(torchrun('a.py', 2, MAX_RESTARTS='3').splitlines())
+    lines = torchrun('a.py', 2, MAX_RESTARTS='3').splitlines()
+    assert lines[3:8] == ['--standalone', '--max_restarts', '3', '--nproc_per_node', '2']
     assert '--max_restarts' not in torchrun('a.py', 2)
+
+
+def test_several_nodes_restart_together(torchrun):
+    environment = dict(NNODES='2', NODE_RANK='1', MASTER_ADDR='10.0.0.1', PORT='1234')
+    lines = torchrun('a.py', 8, MAX_RESTARTS='3', **environment).splitlines()
+    meet = '--nnodes 2 --rdzv_backend c10d --rdzv_id train.py --rdzv_endpoint 10.0.0.1:1234'
+    assert lines[3:11] == meet.split()
+    assert lines[11:13] == ['--max_restarts', '3']
 
 
 def test_the_cores_are_shared_out(torchrun):
