@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
+from mmseg.apis import MMSegInferencer
 from PIL import Image
 
 import mmseg_deeplabv3x  # noqa: F401
@@ -97,6 +99,17 @@ def test_trains_validates_and_evaluates_with_tta(name, tmp_path):
     tta.load_from = str(tmp_path / 'work_dir' / 'iter_1.pth')
     tta.experiment_name = f'{name}_tta'
     assert 0 <= Runner.from_cfg(tta).test()['mIoU'] <= 100
+
+
+def test_mmsegs_inferencer_takes_a_config_of_ours(tmp_path):
+    """It looks for stock names in the test pipeline."""
+    reduced('deeplabv3x_r18_os16_shapes', tmp_path).dump(tmp_path / 'config.py')
+    torch.save(dict(state_dict={}, meta={}), tmp_path / 'weights.pth')
+    inferencer = MMSegInferencer(
+        str(tmp_path / 'config.py'), str(tmp_path / 'weights.pth'), device='cpu'
+    )
+    found = inferencer(str(tmp_path / 'JPEGImages/a.jpg'), show=False)
+    assert found['predictions'].shape == (72, 96)
 
 
 @pytest.mark.parametrize('name', NAMES)
