@@ -81,22 +81,23 @@ def _reason(error: Exception) -> str:
     asked = re.search(r'GLOBAL (\S+)', str(error))
     if asked:
         return f'it asks for {asked[1]}, which no checkpoint needs and which could run code'
-    return error.strerror if isinstance(error, OSError) else 'it is no checkpoint'
+    return getattr(error, 'strerror', None) or 'it is no checkpoint'
 
 
 def _checkpoints(work_dir: str) -> Iterator[Path]:
     """Files to go on from: what ``last_checkpoint`` names, then by iteration, the highest first."""
     folder, named = Path(work_dir), None
+    places = {folder}
     record = folder / 'last_checkpoint'
     name = record.read_text(errors='replace').strip() if record.is_file() else ''
     if name:
         # mmengine writes an absolute path: followed to the letter, a copied work dir would
         # silently go on from the old place
         named = folder / (osp.basename(name) if osp.isabs(name) else name)
-        folder = named.parent
+        places.add(named.parent)  # the hook's out_dir may be another one
         yield named
     numbered = []
-    for path in folder.glob('*.pth'):
+    for path in (path for place in places for path in place.glob('*.pth')):
         match = re.fullmatch(r'(iter|epoch)_(\d+)\.pth', path.name)
         if match and path != named:
             numbered.append((int(match[2]), path))

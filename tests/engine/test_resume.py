@@ -96,7 +96,7 @@ def test_several_bad_ones_are_passed_over_one_by_one(run, said):
 
 
 @pytest.mark.parametrize(
-    'content', [None, b'', b'\n', b'\x00\xff', b'iter_99.pth', b'/x/iter_99.pth']
+    'content', [None, b'', b'\n', b'\x00\xff', b'none/iter_9.pth', b'/x/iter_99.pth']
 )
 def test_without_a_useful_record_the_highest_iteration_counts(run, content):
     record = run / 'last_checkpoint'
