@@ -131,7 +131,7 @@ def _list_problems(name: str, dataset: BaseDataset, infos: list[dict]) -> list[P
             blank = [str(i) for i, line in enumerate(file, 1) if not line.strip()]
         if blank:
             message = (
-                f'{source} has {len(blank)} blank lines, which are skipped: '
+                f'{source} has {len(blank)} blank lines, which are skipped: line '
                 f'{", ".join(blank[:5])}{" and more" if len(blank) > 5 else ""}.'
             )
             found.append(Problem(name, 'blank lines', source, message))

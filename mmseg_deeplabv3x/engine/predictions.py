@@ -13,7 +13,7 @@ from ..prepare.pack_voc import pack_voc
 def write_predictions(cfg: Config, folder: str) -> None:
     """Let a test write its predictions as images of class ids.
 
-    Where an evaluator says ``format_only=True``, no labels are read: there need not be any.
+    With ``format_only=True`` in every evaluator no labels are read: there need not be any.
 
     Args:
         cfg (Config): A runner's config, changed in place.
@@ -23,7 +23,7 @@ def write_predictions(cfg: Config, folder: str) -> None:
     evaluators = evaluators if isinstance(evaluators, list) else [evaluators]
     for evaluator in evaluators:
         evaluator.update(output_dir=folder, keep_results=True)
-    if any(evaluator.get('format_only') for evaluator in evaluators):
+    if all(evaluator.get('format_only') for evaluator in evaluators):
         dataset = cfg.test_dataloader.dataset
         (dataset.get('data_prefix') or {}).pop('seg_map_path', None)
         if 'pipeline' in dataset:

@@ -49,7 +49,7 @@ def test_blank_lines(data):
     splits = load_splits(data.config())
     (found,) = splits[0].problems
     assert found.kind == 'blank lines' and 'train.txt has 2 blank lines' in found.message
-    assert found.message.endswith('which are skipped: 2, 4.')
+    assert found.message.endswith('which are skipped: line 2, 4.')
     assert len(splits[0].infos) == 3
 
 
