@@ -89,9 +89,10 @@ class FiniteStepHook(Hook):
         """
         for name, value in checkpoint['state_dict'].items():
             if not torch.isfinite(value).all():
+                iteration = checkpoint['meta']['iter']
                 raise FloatingPointError(
-                    f'{name} is not finite after iteration {runner.iter}, so nothing is saved: '
-                    'lower the learning rate and go on from the last good checkpoint.'
+                    f'{name} is not finite after iteration {iteration}, so nothing is saved: lower '
+                    'the learning rate and go on from the last good checkpoint.'
                 )
 
     def after_train(self, runner: Runner) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import time
 
@@ -110,7 +111,9 @@ class StopSignalHook(Hook):
     def _stop(self, runner: Runner, iteration: int, status: int) -> None:
         saved = save_now(runner, iteration)
         why = self._why or 'Stopped with another process of this run.'
-        runner.logger.warning(f'{why} {saved}')
+        # the logger mutes warnings of all processes but the first
+        level = logging.ERROR if self._status == FAULT_STATUS else logging.WARNING
+        runner.logger.log(level, f'{why} {saved}')
         barrier(self._group)
         # the first process to exit makes a launcher end the others
         for number in SIGNALS:
