@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> str:
     Returns:
         A Markdown table, of :func:`report`.
     """
-    torch.set_num_threads(1)
+    torch.set_num_threads(args.threads)
     init_default_scope('mmseg')
     results = []
     for size in args.sizes:

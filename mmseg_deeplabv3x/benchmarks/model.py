@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> str:
     Returns:
         A Markdown table, of :func:`report`, and how many pixels get the same class.
     """
-    torch.set_num_threads(1)
+    torch.set_num_threads(args.threads)
     networks = models(args.depth, args.output_stride)
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(args.batch_size, 3, args.size, args.size, generator=generator)

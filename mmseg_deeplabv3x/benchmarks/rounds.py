@@ -23,6 +23,7 @@ Ways = Mapping[str, Callable[[], object]]
 def add_arguments(parser: argparse.ArgumentParser, rounds: int = 5) -> None:
     """Declare the options that all comparisons share."""
     parser.add_argument('--rounds', type=int, default=rounds, help='each way is timed once a round')
+    parser.add_argument('--threads', type=int, default=1, help='of the CPU')
     parser.add_argument('--json', metavar='FILE', help='also write every time that was taken')
     parser.add_argument('--plot', metavar='FILE', help='also draw the table, as a PNG')
 

@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> str:
     Returns:
         A Markdown table, of :func:`report`.
     """
-    torch.set_num_threads(1)
+    torch.set_num_threads(args.threads)
     images, samples = batch(args.batch_size, args.crop)
     networks = {
         "mmseg, the paper's head": mmseg_model(args.depth, args.output_stride, own_head=False),

@@ -9,6 +9,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from ..ops import upsampled_argmax
+from .onednn_conv import use_onednn
 
 
 class FastPredictionMixin:
@@ -22,9 +23,9 @@ class FastPredictionMixin:
     def speed_up(self, probabilities: bool = False) -> FastPredictionMixin:
         """Prepare for prediction, once and for all.
 
-        BN is folded into the convolutions before it and weights are stored in channels_last. Whole
-        images at their own size get their classes straight from the network's logits, unless
-        probabilities are asked for.
+        BN is folded into the convolutions before it, weights are stored in channels_last, and on a
+        CPU oneDNN computes all convolutions. Whole images at their own size get their classes
+        straight from the network's logits, unless probabilities are asked for.
 
         Args:
             probabilities (bool): Whether predictions keep ``seg_logits``. Default: False.
@@ -36,6 +37,7 @@ class FastPredictionMixin:
         if self._speed is None:
             fuse_conv_bn(self)
             self.to(memory_format=torch.channels_last)
+            use_onednn(self)
         self._speed = 'probabilities' if probabilities else 'classes'
         return self
 

@@ -9,9 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def conv_of_concat(
-    maps: Sequence[Tensor], weight: Tensor, bias: Tensor | None = None
-) -> Tensor:
+def conv_of_concat(maps: Sequence[Tensor], weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Equal to ``conv2d(cat(maps, dim=1), weight, bias, padding='same')`` up to rounding.
 
     Each map is convolved with its own part of the filters and the results are added. A map of one

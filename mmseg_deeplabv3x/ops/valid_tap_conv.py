@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .onednn_conv import onednn_conv2d
+
 # On a CPU, one product a tap beats one convolution once fewer of the products are left than this
 # (tools/benchmark.py aspp).
 CPU_SHARE = 2 / 3
@@ -66,8 +68,8 @@ class _ValidTapConv(torch.autograd.Function):
         x = x.permute(0, 2, 3, 1)
         y = x.new_zeros(*x.shape[:3], len(weight))
         for tap, outputs, inputs in _taps(x, weight, rate):
-            part = x[inputs]
-            y[outputs] += (part.flatten(0, 2) @ tap.t()).view(*part.shape[:3], len(weight))
+            if y[outputs].numel():
+                y[outputs] += _product(x[inputs], tap)
         return y.permute(0, 3, 1, 2)
 
     @staticmethod
@@ -85,16 +87,22 @@ class _ValidTapConv(torch.autograd.Function):
         grad_taps = weight.new_zeros(3, 3, *weight.shape[:2]) if needs_weight else None
         for number, (tap, outputs, inputs) in enumerate(_taps(x, weight, ctx.rate)):
             part = grad[outputs]
-            flat = part.flatten(0, 2)
-            if needs_x:
-                grad_x[inputs] += (flat @ tap).view(*part.shape[:3], x.shape[3])
-            if needs_weight:
-                torch.mm(flat.t(), x[inputs].flatten(0, 2), out=grad_taps[divmod(number, 3)])
+            if part.numel() and needs_x:
+                grad_x[inputs] += _product(part, tap.t())
+            if part.numel() and needs_weight:
+                flat = part.flatten(0, 2).t()
+                torch.mm(flat, x[inputs].flatten(0, 2), out=grad_taps[divmod(number, 3)])
         return (
             grad_x.permute(0, 3, 1, 2) if needs_x else None,
             grad_taps.permute(2, 3, 0, 1) if needs_weight else None,
             None,
         )
+
+
+def _product(positions, matrix):
+    """Multiply (N, h, w, C) by (O, C): (N, h, w, O)."""
+    result = onednn_conv2d(positions.permute(0, 3, 1, 2), matrix[:, :, None, None])
+    return result.permute(0, 2, 3, 1)
 
 
 def _taps(x, weight, rate):
