@@ -73,11 +73,17 @@ def test_only_a_checkpoint_of_the_last_iteration_is_a_finished_training(tmp_path
     assert process.finished_checkpoint(tmp_path, 4) == str(training / 'iter_4.pth')
 
 
+def _heed_sigint_and_run(argv):
+    # a shell starts background jobs, such as a whole test run, with SIGINT ignored
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    main(argv)
+
+
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
 def test_a_run_that_is_told_to_end_ends_its_training(interpreter, tmp_path, number):
     interpreter('echo $$', 'exec sleep 100')
     argv = ['run', 'table5/mg111', '--dataset', 'shapes', '--work-dir', str(tmp_path)]
-    run = multiprocessing.get_context('fork').Process(target=main, args=(argv,))
+    run = multiprocessing.get_context('fork').Process(target=_heed_sigint_and_run, args=(argv,))
     run.start()
     log, end = tmp_path / 'table5/mg111/seed0/train.log', time.monotonic() + 60
     while not (log.exists() and log.read_text()):

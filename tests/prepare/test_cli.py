@@ -57,4 +57,4 @@ def test_importing_the_package_does_not_import_this():
     for module in package.rglob('*.py'):
         if module.parent.name != 'prepare':
             imports = re.findall(r'^(?:from|import) .*', module.read_text(), re.MULTILINE)
-            assert not [line for line in imports if 'prepare' in line], module
+            assert not [line for line in imports if re.search(r'\bprepare\b', line)], module
