@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.runner import Runner
 
 from ..datasets import ShapesDataset
+from ..engine.arguments import add_cfg_options
 from ..evaluation.confusion import class_iou, confusion_matrix
 
 HEADS = ('1x1', 'aspp')
@@ -22,13 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--heads', nargs='+', default=HEADS, choices=HEADS)
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1], help='one run each')
     parser.add_argument('--work-dir', default='work_dirs/benchmark_shapes')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        default={},
-        help='changes of the config, such as train_cfg.max_iters=100',
-    )
+    add_cfg_options(parser)
 
 
 def run(args: argparse.Namespace) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
+from ..engine.arguments import add_cfg_options, config_file
+from ..files import write_file
 from .full import check_data
 from .html_report import page
 from .report import as_json, text
@@ -26,22 +27,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description='Read every image and label image of a config and tell what is wrong.'
     )
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', type=config_file, help='config file')
     parser.add_argument('--json', type=Path, metavar='FILE', help='write all that was found')
     parser.add_argument(
         '--html', type=Path, metavar='FILE', help='write a page with pictures of what is wrong'
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        default={},
-        metavar='KEY=VALUE',
-        help='override settings of the config',
-    )
+    add_cfg_options(parser)
     args = parser.parse_args(argv)
-    if not os.path.isfile(args.config):
-        parser.error(f'there is no config file {args.config!r}; see configs/')
     cfg = Config.fromfile(args.config)
     cfg.merge_from_dict(args.cfg_options)
 
@@ -55,11 +47,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _write(path: Path, content: str) -> None:
-    """Write aside and rename, so that a reader never sees half a report."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f'.{os.getpid()}.{path.name}')
-    try:
-        aside.write_text(content, encoding='utf-8')
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
+    write_file(path, content)

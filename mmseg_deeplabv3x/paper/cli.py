@@ -6,8 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from mmengine.config import DictAction
-
+from ..engine.arguments import add_cfg_options
 from ..files import write_file
 from .compare import compare
 from .config import SMALL_DATASETS, row_config
@@ -67,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
         '--bootstrap', action='store_true', help='duplicate images with hard classes in stage 2'
     )
     sub.add_argument('--work-dir', default='work_dirs/paper_stages')
-    _add_options(sub)
+    add_cfg_options(sub)
     return main_parser
 
 
@@ -78,18 +77,7 @@ def _add_settings(sub: argparse.ArgumentParser) -> None:
         help="default: the paper's own. camvid and shapes are trained from scratch",
     )
     sub.add_argument('--iters', type=int, help="length of a training; default: the config's")
-    _add_options(sub)
-
-
-def _add_options(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        default={},
-        metavar='KEY=VALUE',
-        help='override settings, as in model.backbone.depth=34',
-    )
+    add_cfg_options(sub)
 
 
 def _list(args: argparse.Namespace) -> None:

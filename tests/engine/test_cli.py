@@ -63,33 +63,6 @@ def checkpoint(tmp_path):
 # ---------------------------------------------------------------- both tools
 
 
-def test_flags_are_those_of_mmsegs_tools(config, checkpoint):
-    shared = ['--work-dir', 'w', '--cfg-options', 'a.b=1', '--launcher', 'none', '--local_rank=1']
-    args = cli.train_parser().parse_args([config, '--resume', '--amp', *shared, '--seed', '3'])
-    assert (args.config, args.resume, args.amp, args.seed) == (config, True, True, 3)
-    assert args.cfg_options == {'a.b': 1}
-    args = cli.test_parser().parse_args(
-        [config, checkpoint, '--out', 'o', '--show-dir', 's', '--wait-time', '1', '--tta', *shared]
-    )
-    assert (args.checkpoint, args.out, args.show_dir, args.tta) == (checkpoint, 'o', 's', True)
-    assert cli.test_parser().parse_args([config, checkpoint, '--show']).show
-
-
-@pytest.mark.parametrize('parser', [cli.train_parser, cli.test_parser])
-def test_no_such_config_is_one_sentence(parser, capsys):
-    with pytest.raises(SystemExit):
-        parser().parse_args(['configs/nope.py', 'weights.pth'][: 1 + (parser is cli.test_parser)])
-    assert "there is no config file 'configs/nope.py'; see configs/" in capsys.readouterr().err
-
-
-def test_no_such_checkpoint_is_one_sentence(config, capsys):
-    with pytest.raises(SystemExit):
-        cli.test_parser().parse_args([config, 'nope.pth'])
-    assert "there is no checkpoint file 'nope.pth'" in capsys.readouterr().err
-    url = 'https://example.org/weights.pth'
-    assert cli.test_parser().parse_args([config, url]).checkpoint == url
-
-
 def test_work_dir_comes_from_the_command_line_the_config_or_its_name(tmp_path, config):
     assert train_config(config).work_dir == os.path.join('work_dirs', 'small')
     named = write(tmp_path / 'named.py', work_dir='of_config')
@@ -237,12 +210,6 @@ def test_show_dir_needs_no_hook_in_the_config(tmp_path, checkpoint):
     assert cfg.visualizer.type == 'SegLocalVisualizer'
 
 
-def test_show_and_show_dir_exclude_each_other(config, checkpoint, capsys):
-    with pytest.raises(SystemExit):
-        cli.test_parser().parse_args([config, checkpoint, '--show', '--show-dir', 'pictures'])
-    assert 'not allowed with argument --show' in capsys.readouterr().err
-
-
 def test_out_reaches_every_metric(tmp_path, config, checkpoint):
     cfg = evaluation_config(config, checkpoint, '--out', 'masks')
     assert cfg.test_evaluator == dict(type='IoUMetric', output_dir='masks', keep_results=True)
@@ -292,20 +259,6 @@ def test_views_need_tta(config, checkpoint, flags, capsys):
     with pytest.raises(SystemExit):
         cli.test([config, checkpoint, *flags])
     assert '--scales and --no-flip choose the views of --tta: add --tta' in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    'flag, value, message',
-    [
-        *(('--scales', bad, 'a scale is a number above 0') for bad in ('0', '-1', 'inf', 'big')),
-        *(('--output-stride', bad, 'must be a power of two of at least 8') for bad in ('12', 'x')),
-    ],
-)
-def test_bad_views_are_one_sentence(config, checkpoint, flag, value, message, capsys):
-    with pytest.raises(SystemExit):
-        cli.test([config, checkpoint, flag, value])
-    error = capsys.readouterr().err.splitlines()[-1]
-    assert f'argument {flag}' in error and message in error and value in error
 
 
 def test_mmengines_logger_becomes_one_that_shows_the_time_per_image(tmp_path, checkpoint):
