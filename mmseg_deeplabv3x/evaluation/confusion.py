@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
 _IDS = 256  # label images hold bytes
+_EXACT = 1 << 24  # cv2.calcHist counts in float32, which is exact up to here
 
 
 def label_counts(
@@ -23,27 +25,41 @@ def label_counts(
         labels (Tensor | np.ndarray): Ground truth, integers from 0 to 255 of any shape.
         predictions (Tensor | np.ndarray): The same shape, ids below ``num_classes``, on the same
             device.
-        num_classes (int): Number of classes.
+        num_classes (int): Number of classes, at most 256.
 
     Returns:
         np.ndarray: int64 (256, num_classes) pixels: ground truth down, prediction across.
 
     Raises:
-        ValueError: If a label or a prediction is out of its range.
+        ValueError: If a label, a prediction or ``num_classes`` is out of its range.
     """
-    labels, predictions = (torch.as_tensor(ids).long() for ids in (labels, predictions))
-    if labels.numel():
-        extremes = torch.stack([*labels.aminmax(), *predictions.aminmax()]).tolist()  # waits once
-        for name, limit, *found in (
-            ('label', _IDS, *extremes[:2]),
-            ('prediction', num_classes, *extremes[2:]),
-        ):
-            for value in found:
-                if not 0 <= value < limit:
-                    raise ValueError(f'{name} {value} is out of range, expected 0 to {limit - 1}.')
-    pairs = torch.add(predictions, labels, alpha=num_classes).flatten()
-    counts = torch.bincount(pairs, minlength=_IDS * num_classes)
-    return counts.reshape(_IDS, num_classes).cpu().numpy()
+    if num_classes > _IDS:
+        raise ValueError(
+            f'num_classes must be at most {_IDS}, as labels are bytes, got {num_classes}.'
+        )
+    labels = _bytes('label', labels, _IDS)
+    predictions = _bytes('prediction', predictions, num_classes)
+    if labels.is_cuda:
+        pairs = torch.add(predictions.long(), labels, alpha=num_classes)
+        counts = torch.bincount(pairs, minlength=_IDS * num_classes)
+        return counts.reshape(_IDS, num_classes).cpu().numpy()
+    counts = np.zeros((_IDS, num_classes), np.int64)
+    for pair in zip(labels.split(_EXACT), predictions.split(_EXACT)):
+        # twice as fast as bincount, which wants both as one array of int64
+        counts += cv2.calcHist(
+            [ids.numpy() for ids in pair], [0, 1], None, counts.shape, [0, _IDS, 0, num_classes]
+        ).astype(np.int64)
+    return counts
+
+
+def _bytes(name: str, ids: Tensor | np.ndarray, limit: int) -> Tensor:
+    """Checks that ids are from 0 to below a limit of at most 256; flat, in bytes."""
+    ids = torch.as_tensor(ids).flatten()
+    if ids.numel():
+        for value in torch.stack(ids.aminmax()).tolist():
+            if not 0 <= value < limit:
+                raise ValueError(f'{name} {value} is out of range, expected 0 to {limit - 1}.')
+    return ids.to(torch.uint8)
 
 
 def confusion_matrix(

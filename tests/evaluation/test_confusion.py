@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from mmseg.evaluation import IoUMetric
 from PIL import Image
 
+from mmseg_deeplabv3x.evaluation import confusion
 from mmseg_deeplabv3x.evaluation.confusion import (
     class_iou,
     commonest_class_iou,
@@ -44,6 +45,21 @@ def test_ground_truth_is_down_and_prediction_across():
 def test_what_has_no_place_is_refused(labels, predictions, message):
     with pytest.raises(ValueError, match=f'{message} is out of range, expected 0 to'):
         confusion_matrix(np.array(labels), np.array(predictions), 3)
+
+
+def test_labels_in_bytes_have_no_more_than_256_classes():
+    assert confusion_matrix(np.array([255]), np.array([255]), 256)[255, 255] == 1
+    with pytest.raises(ValueError, match='num_classes must be at most 256.*got 257'):
+        confusion_matrix(np.array([0]), np.array([256]), 257)
+
+
+def test_more_pixels_than_float32_counts_exactly(monkeypatch):
+    monkeypatch.setattr(confusion, '_EXACT', 7)
+    rng = np.random.default_rng(0)
+    labels, predictions = rng.integers(0, 3, (2, 10, 5))
+    expected = np.zeros((3, 3), int)
+    np.add.at(expected, (labels, predictions), 1)
+    np.testing.assert_array_equal(confusion_matrix(labels, predictions, 3), expected)
 
 
 def test_nothing_to_count():
