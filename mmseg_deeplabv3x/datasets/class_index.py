@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import tempfile
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from mmengine.logging import print_log
 
+from ..files import written_aside
 from .parallel import map_files
 from .reading import read_mask
 
@@ -128,19 +128,10 @@ def _read(cache_file: Path) -> dict[str, tuple[tuple[int, int], np.ndarray]]:
 
 def _write(cache_file: Path, cache: dict) -> None:
     cache_file.parent.mkdir(parents=True, exist_ok=True)
-    handle, aside = tempfile.mkstemp(
-        prefix=f'.{cache_file.name}.', suffix='.npz', dir=cache_file.parent
-    )
-    try:
-        with os.fdopen(handle, 'wb') as file:
-            np.savez_compressed(
-                file,
-                names=np.array(list(cache)),
-                states=np.array([state for state, _ in cache.values()], np.int64),
-                counts=np.array([count for _, count in cache.values()], np.int32),
-            )
-        os.chmod(aside, 0o644)  # mkstemp's 0600 would shut out other users of a shared data root
-        os.replace(aside, cache_file)
-    finally:
-        if os.path.exists(aside):
-            os.remove(aside)
+    with written_aside(cache_file) as aside, open(aside, 'wb') as file:
+        np.savez_compressed(
+            file,
+            names=np.array(list(cache)),
+            states=np.array([state for state, _ in cache.values()], np.int64),
+            counts=np.array([count for _, count in cache.values()], np.int32),
+        )

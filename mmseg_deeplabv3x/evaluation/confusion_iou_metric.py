@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from mmseg.registry import METRICS
 from PIL import Image
 from torch import Tensor
 
+from ..files import written_aside
 from .confusion import class_areas, class_scores, class_table, label_counts
 from .trimap import trimap
 
@@ -175,12 +175,8 @@ class ConfusionIoUMetric(BaseMetric):
     def _write(self, sample: dict, predictions: Tensor) -> None:
         ids = predictions.cpu().numpy().astype(np.uint8) + bool(sample.get('reduce_zero_label'))
         path = self.output_dir / f'{Path(sample["img_path"]).stem}.png'
-        aside = path.with_name(f'.{os.getpid()}.{path.name}')
-        try:
-            Image.fromarray(ids).save(aside)
-            os.replace(aside, path)
-        finally:
-            aside.unlink(missing_ok=True)
+        with written_aside(path) as aside:
+            Image.fromarray(ids).save(aside, 'PNG')
 
 
 def _ids(field: dict) -> Tensor:

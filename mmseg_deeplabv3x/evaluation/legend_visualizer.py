@@ -7,7 +7,6 @@ from pathlib import Path
 
 import cv2
 import matplotlib
-import mmcv
 import numpy as np
 import torch
 from mmengine.dist import master_only
@@ -15,6 +14,8 @@ from mmseg.registry import VISUALIZERS
 from mmseg.structures import SegDataSample
 from mmseg.visualization import SegLocalVisualizer
 from PIL import Image, ImageDraw, ImageFont
+
+from ..files import write_file
 
 PAPER, INK, FAINT = (255, 255, 255), (40, 40, 40), (150, 150, 150)
 VOID_COLOUR = (255, 255, 255)
@@ -71,13 +72,14 @@ class LegendVisualizer(SegLocalVisualizer):
             draw_pred (bool): Draw the prediction.
             show (bool): Also open a window.
             wait_time (float): Seconds before the window closes; 0 waits for a key.
-            out_file (str, optional): Write the picture to this file and not to the backends.
+            out_file (str, optional): Write the picture to this file, ``x.png`` say, and not to the
+                backends.
             step (int): What the backends number the picture with.
             with_labels (bool): Draw the legend.
 
         Raises:
-            ValueError: If ``dataset_meta`` has not one colour per class, or a label map has
-                another size than the image.
+            ValueError: If ``dataset_meta`` has not one colour per class, a label map has another
+                size than the image, or ``out_file`` no suffix of an image.
         """
         classes, palette = self._classes_and_palette()
         wanted = [
@@ -186,10 +188,8 @@ def _flow(entries: list, font: ImageFont.FreeTypeFont, gap: int, total: int) -> 
 
 
 def _write(picture: np.ndarray, path: Path) -> None:
-    """Writes aside and renames, so that a reader never sees half a picture."""
-    aside = path.with_name(f'.{os.getpid()}.{path.name}')
-    try:
-        mmcv.imwrite(mmcv.rgb2bgr(picture), str(aside))
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
+    if not cv2.haveImageWriter(path.name):
+        raise ValueError(f'out_file {path} must be an image file, such as x.png or x.jpg.')
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _, encoded = cv2.imencode(path.suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    write_file(path, encoded.tobytes())

@@ -177,6 +177,17 @@ def test_picture_is_written_aside_and_renamed(tmp_path, monkeypatch):
     assert (tmp_path / 'picture.png').read_bytes() == before
 
 
+def test_a_file_that_is_no_image_is_refused(tmp_path):
+    with pytest.raises(ValueError, match='out_file .*a.txt must be an image file, such as x.png'):
+        build().add_datasample('x', flat_image(), out_file=str(tmp_path / 'a.txt'))
+
+
+def test_a_picture_may_go_into_a_new_folder(tmp_path):
+    path = tmp_path / 'new/a.jpg'
+    build().add_datasample('x', flat_image(), out_file=str(path))
+    assert Image.open(path).format == 'JPEG'
+
+
 def test_get_image_gives_the_picture(tmp_path):
     visualizer = build()
     drawn = picture(tmp_path, flat_image(), sample(halves(0, 1)), visualizer)
