@@ -10,6 +10,8 @@ import fnmatch
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+from ..engine.views import SCALES as VOC_SCALES
+
 # What rows that change crop or batch size change it from (section 4.1).
 PAPER_CROP, PAPER_BATCH_SIZE = 513, 16
 
@@ -18,7 +20,6 @@ CASCADE = 'deeplabv3x_r101_cascade7_os16_voc.py'
 CITYSCAPES = 'deeplabv3x_r101_os16_cityscapes.py'
 FINE_AND_COARSE = 'deeplabv3x_r101_finecoarse_os16_cityscapes.py'
 
-VOC_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 CITYSCAPES_SCALES = (0.75, 1.0, 1.25)
 CITYSCAPES_TEST_SCALES = (0.75, 1.0, 1.25, 1.5, 1.75, 2.0)
 
