@@ -9,6 +9,7 @@ from mmcv.cnn import ConvModule
 from mmengine.config import ConfigDict
 from mmengine.hub import get_config
 from mmengine.registry import init_default_scope
+from mmseg.models.backbones import ResNet
 from mmseg.models.decode_heads import ASPPHead
 from mmseg.registry import MODELS
 from torch import nn
@@ -16,7 +17,6 @@ from torch import nn
 from ..atrous import aspp_rates, plan_network
 
 STOCK = 'mmseg::deeplabv3/deeplabv3_r50-d8_4xb4-40k_voc12aug-512x512.py'
-UNITS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 
 
 class PaperSizedASPPHead(ASPPHead):
@@ -46,7 +46,7 @@ def mmseg_model(depth: int, output_stride: int, own_head: bool, num_classes: int
     """
     init_default_scope('mmseg')
     cfg = get_config(STOCK).model
-    plan = plan_network(output_stride, UNITS[depth])
+    plan = plan_network(output_stride, ResNet.arch_settings[depth][1])
     cfg.pretrained = None
     cfg.backbone.update(
         depth=depth,
