@@ -165,8 +165,10 @@ class ImagePoolASPPHead(UpsampledLossMixin, BaseDecodeHead):
     def _project(self, branches: list[Tensor], size: Sequence[int]) -> Tensor:
         if self.fast and not is_recorded():
             conv = self.bottleneck.conv
-            projected = conv_of_concat(branches, conv.weight, conv.bias)
-            return self.bottleneck.activate(self.bottleneck.norm(projected))
+            projected = self.bottleneck.norm(conv_of_concat(branches, conv.weight, conv.bias))
+            if self.bottleneck.with_activation:
+                projected = self.bottleneck.activate(projected)
+            return projected
         # bilinear upsampling of a 1x1 map is a copy of its value
         branches = [branch.expand(-1, -1, *size) for branch in branches]
         return self.bottleneck(torch.cat(branches, dim=1))

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 
-def onednn_serves(x: Tensor) -> bool:
+def _serves(x: Tensor) -> bool:
     """Whether oneDNN is there and convolves maps like this one: float32, on a CPU."""
     return (
         x.device.type == 'cpu' and x.dtype == torch.float32 and torch.backends.mkldnn.is_available()
@@ -40,7 +40,7 @@ def onednn_conv2d(
     Returns:
         Tensor: (N, O, H', W').
     """
-    if not onednn_serves(x):
+    if not _serves(x):
         return torch.conv2d(x, weight, bias, stride, padding, dilation, groups)
     pairs = [
         [side] * 2 if isinstance(side, int) else list(side) for side in (padding, stride, dilation)

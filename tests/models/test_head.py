@@ -125,6 +125,16 @@ def test_the_fast_way_is_the_plain_one(head, relative_error, rates, image_pool, 
         assert relative_error(ours, plain) < 1e-4
 
 
+@pytest.mark.parametrize(
+    'cfg', [dict(act_cfg=None), dict(norm_cfg=None), dict(norm_cfg=None, act_cfg=None)]
+)
+def test_the_fast_way_needs_no_activation_and_no_norm_of_its_own(head, cfg, relative_error):
+    x = torch.randn(2, 32, 33, 29)
+    with torch.no_grad():
+        fast, plain = (head(fast=fast, **cfg)([x]) for fast in (True, False))
+    assert fast.std() > 0 and relative_error(fast, plain) < 1e-4
+
+
 def test_the_fast_way_does_less(head):
     # in float64: FlopCounterMode does not see what oneDNN computes in float32
     x = torch.randn(1, 32, 33, 33, dtype=torch.float64)
