@@ -28,7 +28,7 @@ def test_ways_take_turns_after_a_warm_up():
     assert [len(way['ms']) for way in result['ways'].values()] == [3, 3]
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason='counts host memory, which a GPU run has not')
+@pytest.mark.skipif(torch.cuda.is_available(), reason='with a GPU, its memory is counted instead')
 def test_memory_is_that_of_new_tensors():
     result = rounds.compare('case', {'a': lambda: torch.zeros(2**18)}, 1)
     assert result['ways']['a']['mib'] == 1

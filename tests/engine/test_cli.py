@@ -222,6 +222,15 @@ def test_out_reaches_every_metric(tmp_path, config, checkpoint):
     ]
 
 
+def test_fast_adds_the_hook_that_speeds_the_model_up(config, checkpoint):
+    ours, own = dict(type='SpeedUpHook'), dict(type='EMAHook')
+    assert 'custom_hooks' not in evaluation_config(config, checkpoint)
+    assert evaluation_config(config, checkpoint, '--fast').custom_hooks == [ours]
+    hooked = write(Path(config).with_name('hooked.py'), model={}, custom_hooks=[own])
+    assert evaluation_config(hooked, checkpoint).custom_hooks == [own]
+    assert evaluation_config(hooked, checkpoint, '--fast').custom_hooks == [own, ours]
+
+
 def test_tta_wraps_the_model(tmp_path, config, checkpoint):
     extra = "tta_model = dict(type='SegTTAModel')\ntta_pipeline = ['augmented']\n"
     path = tmp_path / 'augmented.py'

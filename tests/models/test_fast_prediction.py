@@ -8,6 +8,9 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mmseg_deeplabv3x.models.onednn_conv import OneDNNConv2d
+from mmseg_deeplabv3x.models.valid_tap_conv import ValidTapConv2d
+
 
 @pytest.fixture
 def segmentor(build):
@@ -80,6 +83,17 @@ def test_no_bn_is_left_and_doing_it_twice_is_harmless(segmentor):
     assert not any(isinstance(m, _BatchNorm) for m in model.modules())
     assert model.decode_head.conv_seg.weight.shape[0] == 5
     assert agreement(predict(model.speed_up(), *draw()), first) == 1
+
+
+@pytest.mark.parametrize('fast', [True, False])
+def test_all_convolutions_are_onednns_and_in_channels_last(segmentor, fast):
+    model = segmentor(neck=True, head=dict(fast=fast)).speed_up()
+    convs = [m for m in model.modules() if isinstance(m, torch.nn.Conv2d)]
+    for conv in convs:
+        assert conv.weight.is_contiguous(memory_format=torch.channels_last)
+        assert isinstance(conv, (OneDNNConv2d, ValidTapConv2d)), conv
+    taps = [conv for conv in convs if isinstance(conv, ValidTapConv2d)]
+    assert len(taps) == (4 if fast else 0) and len(convs) > 20  # ASPP's, 1x1 and three rates
 
 
 def test_training_after_it_is_refused(segmentor):
