@@ -29,6 +29,7 @@ custom_hooks = [
     dict(type='ExactResumeHook'),
     dict(type='FiniteStepHook'),
     dict(type='StopSignalHook'),
+    dict(type='ThroughputHook'),
 ]
 visualizer = dict(
     type='LegendVisualizer', vis_backends=[dict(type='LocalVisBackend')], name='visualizer'

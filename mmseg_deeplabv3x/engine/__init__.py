@@ -11,6 +11,7 @@ from .safe_checkpoint_hook import SafeCheckpointHook
 from .seeded_infinite_sampler import SeededInfiniteSampler
 from .speed_up_hook import SpeedUpHook
 from .stop_signal_hook import StopSignalHook
+from .throughput_hook import ThroughputHook
 
 __all__ = [
     'AutocastOptimWrapper',
@@ -23,5 +24,6 @@ __all__ = [
     'SeededInfiniteSampler',
     'SpeedUpHook',
     'StopSignalHook',
+    'ThroughputHook',
     'init_worker_in_own_group',
 ]
