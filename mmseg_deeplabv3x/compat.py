@@ -71,45 +71,24 @@ def provide_missing_ops() -> None:
     ext_loader.load_ext = lambda name, funcs: MissingOps()
 
 
-def _get_history_statistic(owner, name):
-    """Stand-in for ``getattr`` in a checkpoint: HistoryBuffer's own statistics, nothing else."""
-    import pickle
-
-    from mmengine.logging import HistoryBuffer
-
-    if owner is HistoryBuffer and name in ('min', 'max', 'current', 'mean'):
-        return getattr(owner, name)
-    raise pickle.UnpicklingError(
-        f'This checkpoint asks for attribute {name!r} of {owner!r}, which no training log needs: '
-        'do not load it unless you trust where it comes from.'
-    )
-
-
 def allow_mmengine_checkpoints() -> None:
     """Let ``torch.load`` read what mmengine writes into a checkpoint, and nothing more.
 
     From torch 2.6 on, ``torch.load`` refuses all but tensors and plain containers
-    (https://github.com/open-mmlab/mmengine/issues/1655). The training log in every mmengine
-    checkpoint is made of HistoryBuffers: numpy arrays, and methods that pickle writes as
-    ``getattr(HistoryBuffer, 'mean')``. The plain ``getattr`` would open everything to a hostile
-    file; the one allowed here gives these methods only.
-
-    This is about files. What comes from a URL, ``torch.hub`` reads without any such restriction.
+    (https://github.com/open-mmlab/mmengine/issues/1655); what a training log needs besides is in
+    ``checkpoint_objects``. What comes from a URL, mmengine lets ``torch.hub`` read without any such
+    restriction; here with the same.
     """
     import torch
+    from mmengine.runner import checkpoint
 
     if _minor(torch.__version__) < (2, 6):
         return
-    import numpy as np
-    from mmengine.logging import HistoryBuffer
+    from .checkpoint_objects import allowed_objects
 
-    allowed = [HistoryBuffer, np.ndarray, np.dtype, (_get_history_statistic, 'builtins.getattr')]
-    allowed += [type(np.dtype(code)) for code in '?bhilqBHILQefd']
-    for rebuild in (np.zeros(1).__reduce__()[0], np.float64(0).__reduce__()[0]):
-        # numpy 1's and numpy 2's name: a checkpoint may come from either
-        for module in ('numpy.core.multiarray', 'numpy._core.multiarray'):
-            allowed.append((rebuild, f'{module}.{rebuild.__name__}'))
-    torch.serialization.add_safe_globals(allowed)
+    torch.serialization.add_safe_globals(allowed_objects())
+    if not isinstance(checkpoint.load_url, functools.partial):
+        checkpoint.load_url = functools.partial(checkpoint.load_url, weights_only=True)
 
 
 def _weights_url(name: str):
@@ -131,9 +110,26 @@ def _weights_url(name: str):
 
 
 def _explained(load):
-    """Wrap a loader of remote weights: one sentence when they cannot be had."""
+    """Wrap a loader of weights: one sentence when they cannot be had or are not let in."""
 
     @functools.wraps(load)  # the log names the backend after the function
+    def loader(filename, map_location=None):
+        from .checkpoint_objects import why_refused
+
+        try:
+            return load(filename, map_location=map_location)
+        except (FileNotFoundError, MemoryError):
+            raise
+        except Exception as error:  # whatever the bytes of a broken file lead to
+            raise ValueError(f'{filename} is not loaded: {why_refused(error)}.') from error
+
+    return loader
+
+
+def _found(load):
+    """Wrap a loader of remote weights: one sentence when they cannot be had."""
+
+    @functools.wraps(load)
     def loader(filename, map_location=None):
         import torch
 
@@ -155,11 +151,12 @@ def _explained(load):
 
 
 def explain_missing_weights() -> None:
-    """Say which file is missing when pretrained weights cannot be downloaded.
+    """Say which file is missing when pretrained weights cannot be had, or why it is not let in.
 
     Without a network the framework says ``<urlopen error ...>`` and names no file; without
-    torchvision, ``torchvision://`` says ``No module named 'torchvision'``. The loaders are
-    replaced through mmengine's ``CheckpointLoader.register_scheme``.
+    torchvision, ``torchvision://`` says ``No module named 'torchvision'``. What is wrong with a
+    file, ``torch.load`` says in a page that does not name it and advises to trust it. The loaders
+    are replaced through mmengine's ``CheckpointLoader.register_scheme``.
     """
     from mmengine.runner import checkpoint
 
@@ -169,8 +166,10 @@ def explain_missing_weights() -> None:
         ('open-mmlab://', 'openmmlab://'): checkpoint.load_from_openmmlab,
         'mmcls://': checkpoint.load_from_mmcls,
     }
+    register = checkpoint.CheckpointLoader.register_scheme
     for prefixes, load in schemes.items():
-        checkpoint.CheckpointLoader.register_scheme(prefixes, _explained(load), force=True)
+        register(prefixes, _explained(_found(load)), force=True)
+    register('', _explained(checkpoint.load_from_local), force=True)
 
 
 def choose_checkpointing() -> None:

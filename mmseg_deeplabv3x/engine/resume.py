@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from mmengine.logging import print_log
 
+from ..checkpoint_objects import why_refused
 from .checkpoint_backend import check_whole
 
 # What a runner takes from the checkpoint that it resumes, whatever its config.
@@ -69,19 +70,11 @@ def read_checkpoint(path: str) -> dict:
         check_whole(path)
         checkpoint = torch.load(path, map_location='cpu', weights_only=True)
     except Exception as error:  # whatever the bytes of a broken file lead to
-        raise ValueError(f'{path}: {_reason(error)}') from error
+        raise ValueError(f'{path}: {why_refused(error)}') from error
     for part in _PARTS:
         if not isinstance(checkpoint, dict) or part not in checkpoint:
             raise ValueError(f'{path}: it has no {part}, so no training can go on from it')
     return checkpoint
-
-
-def _reason(error: Exception) -> str:
-    """What a file that does not load is, in few words; torch's own advise to trust it."""
-    asked = re.search(r'GLOBAL (\S+)', str(error))
-    if asked:
-        return f'it asks for {asked[1]}, which no checkpoint needs and which could run code'
-    return getattr(error, 'strerror', None) or 'it is no checkpoint'
 
 
 def _checkpoints(work_dir: str) -> Iterator[Path]:
