@@ -32,6 +32,8 @@ HOW_TO_GET = (
     'leftImg8bit_trainextra.zip and gtCoarse.zip) and give them with --from.'
 )
 COUNTS = dict(train=2975, val=500, test=1525, train_extra=19998)
+# This image is all black; Cityscapes' download page advises to remove it.
+BLACK = 'train_extra/troisdorf/troisdorf_000000_000073'
 
 # Name of each label id, 0 to 33: https://github.com/mcordts/cityscapesScripts,
 # cityscapesscripts/helpers/labels.py. License plates have the id -1: they are not drawn.
@@ -79,8 +81,9 @@ TRAIN_IDS = {name: CLASSES.index(name) if name in CLASSES else VOID for name in 
 MALFORMED = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 
 FILES = re.compile(
-    r'(?:^|/)(leftImg8bit/(?:train|val|test|train_extra)/\w+/\w+_leftImg8bit\.png'
-    r'|gt(Fine|Coarse)/(?:train|val|test|train_extra)/\w+/\w+_gt\2_(?:labelIds\.png|polygons\.json))$'
+    r'(?:^|/)(leftImg8bit/(?:train|val|test|train_extra)/[\w-]+/[\w-]+_leftImg8bit\.png'
+    r'|gt(Fine|Coarse)/(?:train|val|test|train_extra)/[\w-]+/[\w-]+_gt\2_'
+    r'(?:labelIds\.png|polygons\.json))$'
 )
 
 
@@ -95,7 +98,8 @@ def prepare_cityscapes(
         root: The folder to make or to complete.
         sources: Folders and archives that hold Cityscapes; by default ``root`` itself, where the
             official archives may have been unpacked.
-        counts: Images of each split; splits that are not given are left out.
+        counts: Images of each split; splits that are not given are left out, and one of
+            train_extra that is all black may be.
 
     Returns:
         What is there now, in words.
@@ -168,14 +172,7 @@ def train_ids_of_polygons(path: Path) -> np.ndarray:
                 label = label[: -len('group')]
             if not item.get('deleted') and label != NOT_DRAWN:
                 draw.polygon([tuple(point) for point in item['polygon']], fill=TRAIN_IDS[label])
-    except (
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        OverflowError,
-        RecursionError,
-    ) as error:
+    except MALFORMED as error:
         raise ValueError(f'{path} is no file of Cityscapes polygons ({error!r}).') from error
     return np.asarray(image)
 
@@ -196,7 +193,8 @@ def _check_splits(out: Output, counts: Mapping[str, int]) -> dict[str, int]:
             re.sub(r'^leftImg8bit/|_leftImg8bit\.png$', '', name)
             for name in out.names(f'leftImg8bit/{split}/*/*_leftImg8bit.png')
         }
-        if images and len(images) != count:
+        removed = {BLACK} - images if split == 'train_extra' else set()
+        if images and len(images) not in (count, count - len(removed)):
             reason = 'some are missing' if len(images) < count else 'there are foreign ones'
             raise ValueError(
                 f'leftImg8bit/{split} has {len(images)} images, not {count}: {reason}. '
@@ -208,6 +206,7 @@ def _check_splits(out: Output, counts: Mapping[str, int]) -> dict[str, int]:
                 re.sub(rf'^{kind}/|_{kind}_labelTrainIds\.png$', '', name)
                 for name in out.names(f'{kind}/{split}/*/*_{kind}_labelTrainIds.png')
             }
+            masks -= removed
             if masks and masks != images:
                 raise FileNotFoundError(
                     f'{kind}/{split} has masks for {len(masks)} images, leftImg8bit/{split} has '

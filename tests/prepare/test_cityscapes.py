@@ -99,6 +99,43 @@ def test_masks_of_all_splits(small, tmp_path, labels, kind):
     assert {path.name for path in tmp_path.iterdir()} <= {'cityscapes', 'source', 'all.zip'}
 
 
+def make_extra(folder, *names):
+    """Coarse images and labels of ``CITY/NAME``."""
+    for name in names:
+        for kind, ending in (('leftImg8bit', ''), ('gtCoarse', '_labelIds')):
+            path = folder / f'{kind}/train_extra/{name}_{kind}{ending}.png'
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new('L', (20, 10), 7).save(path)
+    return folder
+
+
+def test_the_cities_of_train_extra_may_have_a_hyphen(tmp_path):
+    names = ('bad-honnef/bad-honnef_000000_000019', 'muhlheim-ruhr/muhlheim-ruhr_000000_000019')
+    source = make_extra(tmp_path / 'source', *names)
+    shown = cityscapes.prepare_cityscapes(tmp_path / 'out', [source], COUNTS)
+    assert shown.endswith('gtCoarse train_extra 2')
+
+
+@pytest.mark.parametrize(
+    'absent,left', [([], 2), (['leftImg8bit'], 1), (['leftImg8bit', 'gtCoarse'], 1)]
+)
+def test_the_black_image_of_train_extra_may_be_removed(tmp_path, absent, left):
+    black = 'troisdorf/troisdorf_000000_000073'
+    source = make_extra(tmp_path / 'source', 'bamberg/bamberg_000000_000001', black)
+    for kind in absent:
+        next((source / kind).glob(f'train_extra/{black}*')).unlink()
+    shown = cityscapes.prepare_cityscapes(tmp_path / 'out', [source], COUNTS)
+    assert shown.endswith(f'gtCoarse train_extra {left}')
+
+
+def test_the_black_image_needs_its_mask_where_it_is_there(tmp_path):
+    black = 'troisdorf/troisdorf_000000_000073'
+    source = make_extra(tmp_path / 'source', 'bamberg/bamberg_000000_000001', black)
+    next((source / 'gtCoarse').glob(f'train_extra/{black}*')).unlink()
+    with pytest.raises(FileNotFoundError, match=f'alone stands train_extra/{black}'):
+        cityscapes.prepare_cityscapes(tmp_path / 'out', [source], COUNTS)
+
+
 def test_the_official_label_image_counts_where_both_are_there(small, tmp_path):
     source = make(small, tmp_path / 'source', ['val'])
     (label,) = source.glob('gtFine/val/*/*_labelIds.png')
