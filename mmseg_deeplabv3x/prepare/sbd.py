@@ -34,8 +34,9 @@ ARCHIVE = Remote(
 COUNTS = {'SBD train': 8498, 'SBD val': 2857, 'VOC train': 1464, 'VOC val': 1449}
 NUM_TRAIN_AUG = 10582
 
+# Not those in the demo of the benchmark's code, beside dataset/.
 SPLITS = re.compile(r'(?:^|dataset/)((?:train|val)\.txt)$')
-MASKS = re.compile(r'(?:^|/)cls/([^/]+)\.mat$')
+MASKS = re.compile(r'(?:^|dataset/)cls/([^/]+)\.mat$')
 
 
 def prepare_sbd(

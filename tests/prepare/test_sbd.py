@@ -30,6 +30,19 @@ def test_masks_and_list(small, tmp_path, prepare, name):
     assert palette[: 21 * 3] == small.devkit_palette()[:21].ravel().tolist()
 
 
+@pytest.mark.parametrize('name', ['benchmark.tgz', ''])
+def test_the_demo_in_the_official_archive_is_not_the_data(small, tmp_path, prepare, name):
+    voc = small.make_voc(tmp_path)
+    small.make_sbd(tmp_path / 'source')
+    demo = tmp_path / 'source/benchmark_RELEASE/benchmark_code_RELEASE/demo/datadir'
+    small.save_mat(demo / 'cls/s0.mat', small.sbd_ids('of the demo'))
+    for split in ('train', 'val'):
+        small.write_list(demo / f'{split}.txt', ['s0'])
+    prepare(small.pack(tmp_path / 'source', tmp_path / name) if name else tmp_path / 'source')
+    assert (voc / 'ImageSets/Segmentation/train_aug.txt').read_text().split() == NAMES
+    assert (small.read(voc / 'SegmentationClassAug/s0.png') == small.sbd_ids('s0')).all()
+
+
 def test_a_second_run_makes_only_what_is_missing(small, tmp_path, prepare):
     voc = small.make_voc(tmp_path)
     source = small.make_sbd(tmp_path / 'source')
