@@ -20,6 +20,8 @@ def find_files(
 ) -> Iterator[tuple[str, Path]]:
     """Find files in folders and archives, however deep a data set lies in them.
 
+    Hidden files and folders are passed over.
+
     Args:
         sources: Folders and archives. If two hold the same file, the first counts.
         layout: Found in the path of each file of the data set; its first group is the file's name.
@@ -36,8 +38,11 @@ def find_files(
     seen = set()
 
     def name_of(path: str) -> str | None:
-        match = layout.search(posixpath.normpath(path))
-        name = match.group(1) if match else None
+        path = posixpath.normpath(path)
+        match = layout.search(path)
+        # macOS puts a '._x.png' beside x.png, on foreign disks and in archives
+        hidden = any(part.startswith('.') for part in path.split('/'))
+        name = match.group(1) if match and not hidden else None
         return name if name and name not in seen and wanted(name) else None
 
     for source in map(Path, sources):
@@ -59,11 +64,11 @@ def find_files(
 
 
 def _walk(top: Path) -> Iterator[Path]:
-    """All files under a folder, through symbolic links, but no folder twice and no hidden one."""
+    """All files under a folder, through symbolic links, but no folder twice."""
     visited = set()
     for folder, folders, files in os.walk(top, followlinks=True):
         real = os.path.realpath(folder)
-        folders[:] = [] if real in visited else sorted(f for f in folders if f[0] != '.')
+        folders[:] = [] if real in visited else sorted(folders)
         if real not in visited:
             visited.add(real)
             yield from (Path(folder, file) for file in sorted(files))

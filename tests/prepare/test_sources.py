@@ -32,6 +32,16 @@ def test_files_are_found_at_any_depth_and_the_first_counts(small, tmp_path):
     assert set(find(tmp_path, tmp_path / 'b')) == {'images/x.txt', 'images/y.txt'}
 
 
+@pytest.mark.parametrize('name', ['', 'a.zip', 'a.tar', 'a.tgz'])
+def test_what_is_hidden_is_passed_over(small, tmp_path, name):
+    layout = re.compile(r'(?:^|/)(images/[^/]+\.txt)$')
+    for path in ('images/x.txt', '__MACOSX/images/._x.txt', '.trash/images/y.txt'):
+        write(tmp_path / 'a' / path, path)
+    source = small.pack(tmp_path / 'a', tmp_path / name) if name else tmp_path / 'a'
+    found = find_files([source], layout, lambda name: True, tmp_path)
+    assert [name for name, _ in found] == ['images/x.txt']
+
+
 def test_only_what_is_wanted_is_unpacked(small, tmp_path):
     for name in 'xyz':
         write(tmp_path / f'a/images/{name}.txt', name)
