@@ -22,9 +22,10 @@ from .sources import find_files
 from .splits import first_few, read_split
 
 ROOT = 'data/VOCdevkit/VOC2012'
-# The checksum is the one that torchvision publishes.
+# The address is the one of Oxford's administrator (https://github.com/pytorch/vision/pull/9216),
+# the checksum torchvision's.
 ARCHIVE = Remote(
-    'http://host.robots.ox.ac.uk/pascal/VOC/voc2012/VOCtrainval_11-May-2012.tar',
+    'https://thor.robots.ox.ac.uk/pascal/VOC/voc2012/VOCtrainval_11-May-2012.tar',
     md5='6cd6e144f989b92b3379bac3b3de84fd',
 )
 # Images of the segmentation task. The test images come in an archive of their own, which the
