@@ -251,7 +251,7 @@ def test_native_scale_in_evaluation(voc_image):
 def test_padding_follows_normalisation():
     filled = []
     for cfg in configs():
-        names = ('RandomCrop', 'RandomScaleCropFlip', 'Pad', 'PackSegInputs')
+        names = ('RandomCrop', 'RandomScaleCropFlip', 'Pad', 'PackSegInputs', 'SplitPackSegInputs')
         steps = [step for step in cfg.train_pipeline if step.type in names]
         if steps[0].type == 'RandomScaleCropFlip':
             steps[0].ratio_range = (1.0, 1.0)

@@ -88,7 +88,6 @@ def pipelines(case: Case) -> tuple[list[dict], list[dict]]:
     """
     crop = (case.crop, case.crop)
     size = (case.width, case.height)
-    pack = dict(type='PackSegInputs')
     mmseg = [
         dict(type='LoadImageFromFile'),
         dict(type='LoadAnnotations'),
@@ -96,14 +95,14 @@ def pipelines(case: Case) -> tuple[list[dict], list[dict]]:
         dict(type='RandomCrop', crop_size=crop, cat_max_ratio=0.75),
         dict(type='RandomFlip', prob=0.5),
         dict(type='PhotoMetricDistortion'),
-        pack,
+        dict(type='PackSegInputs'),
     ]
     ours = [
         dict(type='LoadCheckedImage'),
         dict(type='LoadCheckedAnnotations'),
         dict(type='RandomScaleCropFlip', crop_size=crop, step=None, cat_max_ratio=0.75),
         dict(type='LUTPhotoMetricDistortion'),
-        pack,
+        dict(type='SplitPackSegInputs'),
     ]
     return mmseg, ours
 

@@ -5,6 +5,7 @@ from .load_checked_image import LoadCheckedImage
 from .lut_photo_metric_distortion import LUTPhotoMetricDistortion
 from .random_native_scale import RandomNativeScale
 from .random_scale_crop_flip import RandomScaleCropFlip
+from .split_pack_seg_inputs import SplitPackSegInputs
 
 __all__ = [
     'LUTPhotoMetricDistortion',
@@ -12,4 +13,5 @@ __all__ = [
     'LoadCheckedImage',
     'RandomNativeScale',
     'RandomScaleCropFlip',
+    'SplitPackSegInputs',
 ]

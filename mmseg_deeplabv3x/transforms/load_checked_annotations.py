@@ -10,6 +10,8 @@ from mmseg.registry import TRANSFORMS
 from ..datasets.class_index import id_table
 from ..datasets.reading import IGNORED, check_ids, check_size, is_wrong_id, read_mask
 
+_UNCHANGED = np.arange(256)
+
 
 @TRANSFORMS.register_module()
 class LoadCheckedAnnotations(BaseTransform):
@@ -52,7 +54,8 @@ class LoadCheckedAnnotations(BaseTransform):
         if 'ori_shape' in results:
             check_size(path, labels.shape, results['img_path'], results['ori_shape'])
         table = id_table(results['reduce_zero_label'], results.get('label_map'))
-        mapped = cv2.LUT(labels, table)
+        # most data sets need no mapping, and on 2048x1024 pixels it takes 1 ms
+        mapped = labels if np.array_equal(table, _UNCHANGED) else cv2.LUT(labels, table)
         if self.num_classes is not None and self._any_wrong(mapped):
             counts = np.bincount(labels.ravel(), minlength=256)
             check_ids(path, counts, is_wrong_id(table, self.num_classes))

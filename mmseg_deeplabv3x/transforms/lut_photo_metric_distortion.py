@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import mmcv
 import numpy as np
@@ -16,8 +18,9 @@ class LUTPhotoMetricDistortion(PhotoMetricDistortion):
     """mmseg's ``PhotoMetricDistortion``, faster, for 8-bit images.
 
     Every step maps the values of a channel one by one. Here this is computed for the 256 values
-    that there are, and looked up for the pixels: the same result to the bit. Arguments and random
-    numbers are the same too.
+    that there are, and looked up for the pixels, or done by a quicker function of OpenCV's if that
+    gives the same for all 256: the same result to the bit. Arguments and random numbers are the
+    same too.
 
     Raises:
         ValueError: If the image is not of 8-bit BGR pixels.
@@ -51,7 +54,10 @@ class LUTPhotoMetricDistortion(PhotoMetricDistortion):
         Returns:
             A new array, uint8.
         """
-        return cv2.LUT(img, super().convert(VALUES, alpha, beta))
+        table = super().convert(VALUES, alpha, beta)
+        if np.array_equal(_quick_convert(VALUES, alpha, beta), table):
+            return _quick_convert(img, alpha, beta)
+        return cv2.LUT(img, table)
 
     def hue(self, img: np.ndarray) -> np.ndarray:
         """Turn the hue by up to ``hue_delta``, half of the times.
@@ -68,3 +74,13 @@ class LUTPhotoMetricDistortion(PhotoMetricDistortion):
         hsv = mmcv.bgr2hsv(img)
         hsv[:, :, 0] = cv2.LUT(hsv[:, :, 0], turned.astype(np.uint8))
         return mmcv.hsv2bgr(hsv)
+
+
+def _quick_convert(values, alpha, beta):
+    """``alpha * values + beta`` as good as OpenCV can: three to eight times as fast as a table."""
+    rows = values.reshape(len(values), -1)  # a colour image's scalar would be one for each channel
+    if alpha == 1:
+        result = cv2.add(rows, math.floor(beta))
+    else:  # rounds, and takes the absolute value
+        result = cv2.convertScaleAbs(rows, alpha=alpha, beta=beta - 0.4999)
+    return result.reshape(values.shape)

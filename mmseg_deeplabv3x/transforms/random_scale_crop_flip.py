@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import cv2
 import numpy as np
-from mmcv.transforms import BaseTransform, RandomFlip
+from mmcv.transforms import BaseTransform
 from mmcv.transforms.utils import cache_randomness
 from mmseg.registry import TRANSFORMS
 
@@ -65,7 +66,7 @@ class RandomScaleCropFlip(BaseTransform):
         self.cat_max_ratio = cat_max_ratio
         self.ignore_index = ignore_index
         self.scale = RandomNativeScale(ratio_range, step)
-        self.flip = RandomFlip(prob=float(flip_prob))
+        self.flip_prob = flip_prob
 
     def transform(self, results: dict) -> dict:
         """Scale, crop and flip the image and its label maps.
@@ -80,25 +81,36 @@ class RandomScaleCropFlip(BaseTransform):
             (of width, of height), ``keep_ratio``, ``flip`` and ``flip_direction``.
         """
         height, width = results['img'].shape[:2]
-        rows, columns, direction = self._random_region(height, width, results.get('gt_seg_map'))
+        if self.cat_max_ratio < 1:
+            kind = getattr(results.get('gt_seg_map'), 'dtype', None)
+            if kind != np.uint8:
+                raise ValueError(
+                    f'cat_max_ratio counts gt_seg_map, which must be uint8, got {kind}.'
+                )
+
+        @lru_cache(None)  # what was counted is what is kept
+        def labels_of(field, rows, columns):
+            return _nearest_region(results[field], rows, columns)
+
+        rows, columns, flip = self._random_region(height, width, labels_of)
         image = _resize_region(results['img'], rows, columns)
-        results['img'] = image if direction is None else cv2.flip(image, 1)
+        results['img'] = cv2.flip(image, 1) if flip else image
         for field in results.get('seg_fields', []):
-            labels = _nearest_region(results[field], rows, columns)
-            results[field] = labels if direction is None else cv2.flip(labels, 1)
+            labels = labels_of(field, rows, columns)
+            results[field] = cv2.flip(labels, 1) if flip else labels
         results.update(
             img_shape=results['img'].shape[:2],
             scale=(columns.scaled, rows.scaled),
             scale_factor=(columns.scaled / width, rows.scaled / height),
             keep_ratio=False,
-            flip=direction is not None,
-            flip_direction=direction,
+            flip=flip,
+            flip_direction='horizontal' if flip else None,
         )
         return results
 
     @cache_randomness
-    def _random_region(self, height, width, labels):
-        """What the crop keeps of the rows and of the columns, and the direction of the flip."""
+    def _random_region(self, height, width, labels_of):
+        """What the crop keeps of the rows and of the columns, and whether to flip."""
         ratio = self.scale._random_ratio()
 
         def random_crop():
@@ -106,19 +118,14 @@ class RandomScaleCropFlip(BaseTransform):
 
         region = random_crop()
         if self.cat_max_ratio < 1:
-            kind = getattr(labels, 'dtype', None)
-            if kind != np.uint8:
-                raise ValueError(
-                    f'cat_max_ratio counts gt_seg_map, which must be uint8, got {kind}.'
-                )
             monotonous = set()  # where the image is smaller than the crop there is only one region
             for _ in range(10):
                 if region not in monotonous:
-                    if self._is_varied(_nearest_region(labels, *region)):
+                    if self._is_varied(labels_of('gt_seg_map', *region)):
                         break
                     monotonous.add(region)
                 region = random_crop()
-        return (*region, self.flip._choose_direction())
+        return (*region, bool(np.random.random_sample() < self.flip_prob))
 
     def _is_varied(self, labels):
         pixels = cv2.calcHist([labels], [0], None, [256], [0, 256])
@@ -129,7 +136,7 @@ class RandomScaleCropFlip(BaseTransform):
         return (
             f'{type(self).__name__}(crop_size={self.crop_size}, '
             f'ratio_range={self.scale.ratio_range}, step={self.scale.step}, '
-            f'cat_max_ratio={self.cat_max_ratio}, flip_prob={self.flip.prob}, '
+            f'cat_max_ratio={self.cat_max_ratio}, flip_prob={self.flip_prob}, '
             f'ignore_index={self.ignore_index})'
         )
 

@@ -66,3 +66,23 @@ def test_takes_a_view():
 def test_refuses_what_no_table_of_256_fits(image, found):
     with pytest.raises(ValueError, match=f'needs an uint8 image of shape .* got {found}'):
         LUTPhotoMetricDistortion()(dict(img=image))
+
+
+def converted(image, alpha, beta):
+    return np.clip(image.astype(np.float32) * alpha + beta, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize(('alpha', 'beta'), [(1, 20.7), (1, -20.7), (0.71, 0), (1.234, 0)])
+def test_common_steps_need_no_table(alpha, beta, monkeypatch):
+    image = images()[0]
+    monkeypatch.delattr('cv2.LUT')
+    for part in (image, image[..., 1]):
+        result = LUTPhotoMetricDistortion().convert(part, alpha, beta)
+        assert np.array_equal(result, converted(part, alpha, beta))
+
+
+@pytest.mark.parametrize(('alpha', 'beta'), [(1.3, 0), (0.7, -90.5)])
+def test_where_opencv_rounds_otherwise_a_table_is_right(alpha, beta):
+    image = images()[0]
+    result = LUTPhotoMetricDistortion().convert(image, alpha, beta)
+    assert np.array_equal(result, converted(image, alpha, beta))

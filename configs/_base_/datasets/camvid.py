@@ -9,7 +9,7 @@ train_pipeline = [
     dict(type='RandomNativeScale', ratio_range=(0.5, 2.0), step=0.25),
     dict(type='RandomCrop', crop_size=(321, 321)),
     dict(type='RandomFlip', prob=0.5),
-    dict(type='PackSegInputs'),
+    dict(type='SplitPackSegInputs'),
 ]
 val_dataset = dict(
     type='CamVidDataset',

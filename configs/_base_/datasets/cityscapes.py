@@ -7,7 +7,7 @@ train_pipeline = [
     dict(type='LoadCheckedImage'),
     dict(type='LoadCheckedAnnotations', num_classes=19),
     dict(type='RandomScaleCropFlip', crop_size=(769, 769)),
-    dict(type='PackSegInputs'),
+    dict(type='SplitPackSegInputs'),
 ]
 tta_pipeline = [
     dict(type='LoadImageFromFile'),

@@ -8,7 +8,7 @@ train_pipeline = [
     dict(type='LoadCheckedAnnotations', num_classes=21),
     # 0.5 to 2 times the image in steps of 0.25, half of them mirrored
     dict(type='RandomScaleCropFlip', crop_size=(513, 513)),
-    dict(type='PackSegInputs'),
+    dict(type='SplitPackSegInputs'),
 ]
 # mmseg's inferencer asks for these stock names
 test_pipeline = [

@@ -8,7 +8,7 @@ train_pipeline = [
     dict(type='LoadCheckedAnnotations', num_classes=9),
     dict(type='RandomCrop', crop_size=(145, 193)),
     dict(type='RandomFlip', prob=0.5),
-    dict(type='PackSegInputs'),
+    dict(type='SplitPackSegInputs'),
 ]
 # fewer scales than the paper's on PASCAL VOC: those of its Cityscapes evaluation
 tta_pipeline = [

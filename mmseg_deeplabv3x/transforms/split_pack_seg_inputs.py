@@ -1,0 +1,33 @@
+"""mmseg's packing, with the channels split by OpenCV."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from mmseg.datasets.transforms import PackSegInputs
+from mmseg.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class SplitPackSegInputs(PackSegInputs):
+    """mmseg's ``PackSegInputs``, faster: the same tensors.
+
+    A network wants the colours as planes, (3, H, W), a file has them side by side, (H, W, 3). What
+    OpenCV does in 0.03 ms at 513x513 takes Torch 0.4 ms: ``tools/benchmark.py pipeline``.
+    """
+
+    def transform(self, results: dict) -> dict:
+        """Pack a sample.
+
+        Args:
+            results: As mmseg's ``PackSegInputs`` takes them.
+
+        Returns:
+            ``inputs``, a tensor (C, H, W), and ``data_samples``.
+        """
+        image = results.get('img')
+        if getattr(image, 'ndim', 0) == 3 and image.flags.c_contiguous:
+            planes = np.empty((image.shape[2], *image.shape[:2]), image.dtype)
+            cv2.split(image, list(planes))
+            results = dict(results, img=planes.transpose(1, 2, 0))
+        return super().transform(results)
