@@ -11,6 +11,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import IterBasedTrainLoop, Runner
 from mmseg.registry import HOOKS
 
+from .run_setting import run_setting, what_changes
 from .seeding import seed_generators
 
 
@@ -28,21 +29,46 @@ class ExactResumeHook(Hook):
 
     On the CPU the resumed run then has the same losses and weights, bit by bit.
 
+    On another number of processes or with another batch size, the data goes on where it was, too:
+    each image of a pass is seen once. Learning rate and schedule are as saved, as upstream has it.
+    The log says what changes (``run_setting``).
+
     It acts with ``IterBasedTrainLoop`` and ``InfiniteSampler`` or what is derived from them; the
     data of others is advanced as upstream does.
     """
 
     priority = 'VERY_HIGH'  # before any hook that draws
 
+    def __init__(self):
+        self._saved = {}
+        self._start = self._seen = 0  # iterations and images before this run
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Take what the run that saved it tells of itself."""
+        self._saved = checkpoint.get('meta', {}).get('exact_resume', {})
+
     def before_train(self, runner: Runner) -> None:
-        """Put the data where the resumed run goes on."""
+        """Put the data where the resumed run goes on, and tell what is not as it was."""
         loop, loader = runner.train_loop, runner.train_dataloader
         sampler = loader.sampler
-        infinite = isinstance(loop, IterBasedTrainLoop) and isinstance(sampler, InfiniteSampler)
-        if loop.iter == 0 or not infinite:
+        if loop.iter == 0:
             return
-        seen = loop.iter * loader.batch_size
-        sampler.indices = islice(sampler._indices_of_rank(), seen, None)
+        setting = run_setting(loader)
+        self._start = loop.iter
+        self._seen = self._saved.get('seen', loop.iter * setting['images per iteration'])
+        infinite = isinstance(loop, IterBasedTrainLoop) and isinstance(sampler, InfiniteSampler)
+        changes = what_changes(self._saved.get('setting', {}), setting)
+        if changes:
+            place = f', the data after the {self._seen} images seen so far' if infinite else ''
+            runner.logger.warning(
+                f'Resume: {changes}. Learning rate and schedule go on as saved{place}; bit by bit, '
+                'it is no longer the unbroken run.'
+            )
+        if not infinite:
+            return
+        sampler.indices = islice(
+            sampler._infinite_indices(), self._seen + sampler.rank, None, sampler.world_size
+        )
         # the loop throws away one item for each past iteration: not a batch, but a None
         loop.dataloader_iterator = chain(repeat(None, loop.iter), iter(loader))
 
@@ -54,3 +80,9 @@ class ExactResumeHook(Hook):
         seed = seed_generators((runner.seed, get_rank(), runner.iter, 1))
         if torch.cuda.is_available():
             torch.cuda.manual_seed(seed)
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Tell a run that goes on from here what this one hangs on, and how many images it saw."""
+        setting, meta = run_setting(runner.train_dataloader), checkpoint['meta']
+        seen = self._seen + (meta['iter'] - self._start) * setting['images per iteration']
+        meta['exact_resume'] = dict(setting=setting, seen=seen)

@@ -1,6 +1,7 @@
 """Runs that are resumed in their middle, beside the unbroken one."""
 
 import shutil
+from itertools import islice
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,7 +12,7 @@ from mmengine.dataset import DefaultSampler, InfiniteSampler
 from mmengine.runner import IterBasedTrainLoop
 from torch.utils.data import DataLoader
 
-from mmseg_deeplabv3x.engine import ExactResumeHook, cli, seeded_infinite_sampler
+from mmseg_deeplabv3x.engine import ExactResumeHook, cli, run_setting, seeded_infinite_sampler
 
 BATCH = 2
 
@@ -119,6 +120,91 @@ def test_a_distant_start_loads_nothing():
     loaded = []
     batches(InfiniteSampler(range(5), seed=3), 20000, data=Data(range(5)))
     assert len(loaded) == 2 * BATCH
+
+
+DATA = tuple(range(7))
+
+
+def go_on(monkeypatch, checkpoint, processes=1, batch=BATCH, seed=3, iterations=3):
+    """Go on from a checkpoint (or start) with several processes, one after the other.
+
+    Gives the images of each iteration, the next checkpoint, and what a process logs.
+    """
+    monkeypatch.setattr(run_setting, 'get_world_size', lambda: processes)
+    start = checkpoint['meta']['iter'] if checkpoint else 0
+    images = [[] for _ in range(iterations)]
+    for rank in range(processes):
+        sampler = InfiniteSampler(DATA, seed=seed)
+        sampler.rank, sampler.world_size = rank, processes
+        loop = IterBasedTrainLoop.__new__(IterBasedTrainLoop)
+        loader = DataLoader(DATA, batch_size=batch, sampler=sampler, collate_fn=list)
+        loop._iter, loop.dataloader_iterator = start, iter(loader)
+        lines = []
+        logger = SimpleNamespace(warning=lines.append)
+        runner = SimpleNamespace(train_loop=loop, train_dataloader=loader, logger=logger)
+        hook = ExactResumeHook()
+        if checkpoint:
+            hook.after_load_checkpoint(runner, checkpoint)
+        hook.before_train(runner)
+        for _ in range(start):
+            next(loop.dataloader_iterator)
+        for of_all in images:
+            of_all += next(loop.dataloader_iterator)
+        saved = dict(meta=dict(iter=start + iterations))
+        hook.before_save_checkpoint(runner, saved)
+    return images, saved, lines
+
+
+def test_on_other_processes_the_data_goes_on_where_it_was(monkeypatch):
+    order = iter(InfiniteSampler(DATA, seed=3))
+    checkpoint = None
+    for processes, batch in [(1, 4), (2, 4), (2, 1), (3, 2), (1, 1), (4, 1)]:
+        images, checkpoint, _ = go_on(monkeypatch, checkpoint, processes, batch)
+        for found in images:
+            assert sorted(found) == sorted(islice(order, processes * batch))
+
+
+def test_the_log_says_what_changes(monkeypatch):
+    _, one, lines = go_on(monkeypatch, None, batch=4)
+    assert lines == []
+    assert go_on(monkeypatch, one, batch=4)[2] == []
+    _, two, (line,) = go_on(monkeypatch, one, processes=2, batch=4)
+    assert line == (
+        'Resume: processes 1 -> 2, images per iteration 4 -> 8. Learning rate and schedule go on '
+        'as saved, the data after the 12 images seen so far; bit by bit, it is no longer the '
+        'unbroken run.'
+    )
+    assert go_on(monkeypatch, two, processes=2, batch=4)[2] == [], 'it is said once'
+    (line,) = go_on(monkeypatch, two, batch=4)[2]
+    assert 'processes 2 -> 1, images per iteration 8 -> 4. ' in line
+    assert 'after the 36 images seen so far' in line
+    (line,) = go_on(monkeypatch, one, processes=2, batch=2, seed=5)[2]
+    assert line.startswith('Resume: processes 1 -> 2, seed of the data 3 -> 5. ')
+
+
+def test_of_a_checkpoint_that_tells_nothing_no_change_is_known(monkeypatch):
+    whole, _, _ = go_on(monkeypatch, None, iterations=20)
+    stock = dict(meta=dict(iter=7))
+    images, _, lines = go_on(monkeypatch, stock, iterations=13)
+    assert (images, lines) == (whole[7:], [])
+
+
+def test_of_a_sampler_that_ends_no_place_is_told(monkeypatch):
+    lines, loader = [], DataLoader(DATA, batch_size=2, sampler=DefaultSampler(DATA))
+    runner = SimpleNamespace(
+        train_loop=SimpleNamespace(iter=4),
+        train_dataloader=loader,
+        logger=SimpleNamespace(warning=lines.append),
+    )
+    hook = ExactResumeHook()
+    saved = dict(run_setting.run_setting(loader), processes=8)
+    hook.after_load_checkpoint(runner, dict(meta=dict(exact_resume=dict(setting=saved, seen=64))))
+    hook.before_train(runner)
+    assert 'processes 8 -> 1. Learning rate and schedule go on as saved; bit' in lines[0]
+
+
+def test_weights_without_meta_are_loaded_as_ever():
+    ExactResumeHook().after_load_checkpoint(None, dict(state_dict={}))
 
 
 def drawn(monkeypatch, seed=0, iteration=0, rank=0):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 
 import pytest
@@ -120,3 +121,25 @@ def test_two_processes_resume_to_the_same_weights(fault, tiny_config, tmp_path):
     output = fault('none', config, tmp_path / 'resumed', 2, '--resume', **run)
     assert 'resumed epoch: 0, iter: 2' in output
     assert_same_weights(tmp_path / 'resumed/iter_4.pth', tmp_path / 'unbroken/iter_4.pth')
+
+
+def test_on_another_number_of_processes_the_log_says_what_changes(
+    killed, fault, faults, tmp_path, monkeypatch
+):
+    config, _ = killed
+    flags = ('--resume', '--cfg-options', 'train_cfg.val_interval=6')
+    work_dir = shutil.copytree(killed[1], tmp_path / 'run')
+    more = fault('none', config, work_dir, 2, *flags, 'train_cfg.max_iters=4', tool='dist_train.sh')
+    said = re.findall('Resume: (processes .*? seen so far)', more)
+    assert said == [
+        'processes 1 -> 2, images per iteration 2 -> 4. Learning rate and schedule go on as saved, '
+        'the data after the 4 images seen so far'
+    ], 'once, not by each process'
+    assert files(work_dir) == ['iter_4.pth']
+
+    monkeypatch.syspath_prepend(faults)
+    cli.train([config, '--work-dir', str(work_dir), *flags, 'visualizer.name=fewer'])
+    log = max(work_dir.glob('*/*.log')).read_text()
+    assert 'Resume: processes 2 -> 1, images per iteration 4 -> 2. ' in log
+    assert 'the data after the 12 images seen so far' in log
+    assert files(work_dir) == ['iter_6.pth']
