@@ -32,7 +32,7 @@ custom_hooks = [
     dict(type='ThroughputHook'),
 ]
 visualizer = dict(
-    type='LegendVisualizer', vis_backends=[dict(type='LocalVisBackend')], name='visualizer'
+    type='LegendVisualizer', vis_backends=[dict(type='SafeLocalVisBackend')], name='visualizer'
 )
 tta_model = dict(type='RunningMeanTTAModel')
 log_processor = dict(by_epoch=False)

@@ -8,6 +8,7 @@ from .loader_workers import init_worker_in_own_group
 from .poly_lr import DeepLabPolyLR
 from .progress_logger_hook import ProgressLoggerHook
 from .safe_checkpoint_hook import SafeCheckpointHook
+from .safe_local_vis_backend import SafeLocalVisBackend
 from .seeded_infinite_sampler import SeededInfiniteSampler
 from .speed_up_hook import SpeedUpHook
 from .stop_signal_hook import StopSignalHook
@@ -21,6 +22,7 @@ __all__ = [
     'FiniteStepHook',
     'ProgressLoggerHook',
     'SafeCheckpointHook',
+    'SafeLocalVisBackend',
     'SeededInfiniteSampler',
     'SpeedUpHook',
     'StopSignalHook',

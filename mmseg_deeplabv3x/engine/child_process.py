@@ -39,7 +39,7 @@ def run_child(
     pipes = dict(stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     with (
         open(log, 'a') as file,
-        _exit_on_sigterm(),
+        exit_on_sigterm(),
         subprocess.Popen(command, text=True, **pipes) as child,
     ):
         try:
@@ -57,7 +57,7 @@ def run_child(
 
 
 @contextmanager
-def _exit_on_sigterm():
+def exit_on_sigterm():
     """Let SIGTERM end this process as Ctrl-C does, by an exception."""
     before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:

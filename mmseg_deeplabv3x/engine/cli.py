@@ -204,7 +204,8 @@ def _draw(cfg: Config, args: argparse.Namespace) -> None:
     cfg.default_hooks = dict(hooks, visualization=hook)
     if args.show_dir:
         visualizer = dict(cfg.get('visualizer', dict(type='SegLocalVisualizer')))
-        backends = [b for b in visualizer.get('vis_backends', []) if b['type'] != 'LocalVisBackend']
+        local = ('LocalVisBackend', 'SafeLocalVisBackend')
+        backends = [b for b in visualizer.get('vis_backends', []) if b['type'] not in local]
         # an absolute folder stays what it is; a relative one would be put into the work dir
         backends.append(dict(type='LocalVisBackend', img_save_dir=osp.abspath(args.show_dir)))
         cfg.visualizer = dict(visualizer, vis_backends=backends)

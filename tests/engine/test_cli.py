@@ -196,6 +196,14 @@ def test_show_dir_draws_every_image_into_that_folder(config, checkpoint):
     assert local == dict(type='LocalVisBackend', img_save_dir=os.path.abspath('pictures'))
 
 
+def test_show_dir_leaves_no_other_folder_to_draw_into(config, checkpoint):
+    ours = Config.fromfile(config)
+    ours.visualizer.vis_backends = [dict(type='SafeLocalVisBackend')]
+    cfg = evaluation_config(write('ours.py', **ours), checkpoint, '--show-dir', 'pictures')
+    (only,) = cfg.visualizer.vis_backends
+    assert only.img_save_dir == os.path.abspath('pictures')
+
+
 def test_show_opens_windows(config, checkpoint):
     cfg = evaluation_config(config, checkpoint, '--show', '--wait-time', '0.5')
     hook = cfg.default_hooks.visualization

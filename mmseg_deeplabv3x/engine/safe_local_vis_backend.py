@@ -1,0 +1,42 @@
+"""A log of losses and scores that no full disk turns against the training."""
+
+from __future__ import annotations
+
+import logging
+import os
+from contextlib import suppress
+
+from mmengine.logging import print_log
+from mmengine.visualization import LocalVisBackend
+from mmseg.registry import VISBACKENDS
+
+
+@VISBACKENDS.register_module()
+class SafeLocalVisBackend(LocalVisBackend):
+    """mmengine's ``LocalVisBackend``; where scalars cannot be written, training goes on.
+
+    Upstream, a disk that is full ends the training at the next line of ``scalars.json``. Here the
+    line is left out, a warning says so once, and what was written of it is taken away again: each
+    line of the file is whole.
+
+    Args:
+        **kwargs: As of mmengine's ``LocalVisBackend``.
+    """
+
+    _warned = False
+
+    def _dump(self, value_dict: dict, file_path: str, file_format: str) -> None:
+        size = os.path.getsize(file_path) if os.path.exists(file_path) else 0
+        try:
+            super()._dump(value_dict, file_path, file_format)
+        except OSError as error:
+            with suppress(OSError):
+                os.truncate(file_path, size)
+            if not self._warned:
+                self._warned = True
+                print_log(
+                    f'Losses and scores cannot be written: {error} ({file_path}). Training goes on '
+                    'without those lines.',
+                    'current',
+                    level=logging.WARNING,
+                )
