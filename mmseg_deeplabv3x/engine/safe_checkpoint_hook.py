@@ -28,7 +28,8 @@ class SafeCheckpointHook(CheckpointHook):
 
     - A checkpoint is written aside, brought to the disk, read back and renamed; only then is the
       outdated one removed. Upstream removes first, and with ``max_keep_ckpts=1`` a kill during the
-      write loses everything.
+      write loses everything. The new one names the outdated one: what a kill in between leaves is
+      removed on resuming.
     - One that cannot be written (disk full, say) leaves no partial file. The log warns, training
       goes on, and the outdated one stays. If no later one can be written either, the training
       ends with an error after its last iteration.
@@ -44,14 +45,25 @@ class SafeCheckpointHook(CheckpointHook):
         **kwargs: As of mmengine's ``CheckpointHook``.
     """
 
+    _outdated = _left = ()
+
     def before_run(self, runner: Runner) -> None:
         """Choose the checkpoint where the runner is left to find it."""
         if runner._resume and runner._load_from is None:
             runner._load_from = newest_checkpoint(runner.work_dir)
             runner._resume = runner._load_from is not None
 
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Note what the checkpoint that is resumed made outdated."""
+        if runner._resume:
+            self._left = checkpoint.get('outdated', ())
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Name what this checkpoint makes outdated."""
+        checkpoint['outdated'] = [osp.basename(path) for path in self._outdated]
+
     def before_train(self, runner: Runner) -> None:
-        """Find the place to write to, and remove what a killed run had begun to write there."""
+        """Find the place to write to, and remove what a killed run left there."""
         super().before_train(runner)
         self._outdated, self._unsaved = [], None
         self._remove, self.file_backend.remove = self.file_backend.remove, self._outdated.append
@@ -70,6 +82,8 @@ class SafeCheckpointHook(CheckpointHook):
         if is_main_process():
             remove_unfinished(self.out_dir)
             remove_unfinished(runner.work_dir)
+            for path in filter(osp.isfile, map(self._here, self._left)):
+                self._remove(path)
 
     def after_train(self, runner: Runner) -> None:
         """Publish as upstream.

@@ -194,6 +194,22 @@ def test_options_for_a_storage_of_ones_own_are_left_alone(tmp_path, broken_disk)
     assert 'iter_6.pth' in train(tmp_path, backend_args=dict(backend='local'))
 
 
+def test_what_a_killed_run_was_about_to_remove_is_removed_on_resuming(tmp_path, monkeypatch):
+    def kill(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(LocalBackend, 'remove', kill)
+        train(tmp_path / 'run', max_keep_ckpts=1)
+    start_from = shutil.copytree(tmp_path / 'run', tmp_path / 'start_from')
+    assert train(tmp_path / 'run', max_keep_ckpts=1, resume=True) == ['iter_6.pth']
+
+    fresh = runner(start_from, iters=1)
+    fresh._load_from = str(start_from / 'iter_4.pth')
+    fresh.train()
+    assert (start_from / 'iter_2.pth').exists(), 'weights to start from are of another run'
+
+
 def test_what_a_killed_run_began_to_write_is_removed_at_the_start(tmp_path):
     left_over = tmp_path / '.iter_4.pth.123.tmp'
     left_over.write_bytes(b'half')
