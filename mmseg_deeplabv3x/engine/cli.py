@@ -7,6 +7,7 @@ upstream, neither works there.
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import os.path as osp
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from collections.abc import Sequence
 import torch
 from mmengine.config import Config
 from mmengine.dist import is_main_process
-from mmengine.logging import print_log
+from mmengine.logging import MMLogger, print_log
 from mmengine.runner import Runner
 from mmseg.registry import RUNNERS
 
@@ -25,6 +26,7 @@ from .loader_workers import prepare_loaders, run_training
 from .predictions import check_packable, pack_predictions, write_predictions
 from .restarts import resumes_by_itself
 from .resume import newest_checkpoint, read_checkpoint
+from .user_errors import told_in_a_sentence
 from .views import set_output_stride, use_tta
 
 
@@ -34,10 +36,16 @@ def train(argv: Sequence[str] | None = None) -> None:
     Args:
         argv (Sequence[str], optional): The arguments. Default: those of the process.
     """
-    args = train_parser().parse_args(argv)
-    cfg = train_config(args)
-    check_before_training(cfg, ('train_dataloader', 'val_dataloader'))
-    _run(cfg, args, run_training)
+    parser = train_parser()
+    args = parser.parse_args(argv)
+    # the start only: what goes wrong in a run may hang on all that was before
+    with told_in_a_sentence(parser.prog):
+        _let_the_first_speak(args.launcher)
+        cfg = train_config(args)
+        check_before_training(cfg, ('train_dataloader', 'val_dataloader'))
+        runner = _build_runner(cfg, args)
+    run_training(runner)
+    _disconnect()
 
 
 def test(argv: Sequence[str] | None = None) -> None:
@@ -52,20 +60,29 @@ def test(argv: Sequence[str] | None = None) -> None:
         parser.error('--scales and --no-flip choose the views of --tta: add --tta')
     if args.pack and not args.out:
         parser.error('--pack packs the predictions of --out: add --out FOLDER')
-    cfg = test_config(args)
-
-    def action(runner):
-        runner.test()
+    with told_in_a_sentence(parser.prog):
+        _let_the_first_speak(args.launcher)
+        cfg = test_config(args)
+        _build_runner(cfg, args).test()
         if args.pack and is_main_process():
             print_log(f'Packed: {pack_predictions(cfg, args.out)}', 'current')
+    _disconnect()
 
-    _run(cfg, args, action)
+
+def _let_the_first_speak(launcher: str) -> None:
+    """Of several processes, only the first logs the start; later, mmengine sees to that."""
+    rank = dict(pytorch='RANK', slurm='SLURM_PROCID', mpi='OMPI_COMM_WORLD_RANK').get(launcher)
+    if rank and os.environ.get(rank, '0') != '0':
+        MMLogger.get_current_instance().setLevel(logging.ERROR)
 
 
-def _run(cfg: Config, args: argparse.Namespace, action) -> None:
+def _build_runner(cfg: Config, args: argparse.Namespace) -> Runner:
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     init_process_group(cfg.launcher)
-    action(RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg))
+    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+
+
+def _disconnect() -> None:
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 
 from mmseg_deeplabv3x.engine import cli
 
@@ -337,3 +339,24 @@ def test_launcher_pytorch_outside_torchrun_names_the_script(monkeypatch):
 def test_one_process_needs_no_group(no_cuda):
     cli.init_process_group('none')
     assert not torch.distributed.is_initialized()
+
+
+@pytest.mark.parametrize(
+    'launcher, environment, heard',
+    [
+        ('none', dict(RANK='1', SLURM_PROCID='1'), True),
+        ('pytorch', dict(RANK='0', SLURM_PROCID='1'), True),
+        ('pytorch', dict(RANK='1'), False),
+        ('slurm', dict(SLURM_PROCID='10'), False),
+        ('mpi', dict(OMPI_COMM_WORLD_RANK='2'), False),
+        ('slurm', {}, True),
+    ],
+)
+def test_only_the_first_process_logs_the_start(launcher, environment, heard, monkeypatch, request):
+    for name in ('RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK'):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    logger = MMLogger.get_instance(request.node.name, log_level='INFO')
+    cli._let_the_first_speak(launcher)
+    assert logger.isEnabledFor(logging.INFO) == heard

@@ -90,6 +90,7 @@ def test_two_processes_train_validate_and_save(two):
     work_dir, started, _ = two
     assert 'GPU number: 2' in started  # the framework's word for processes
     assert len(re.findall(r'Iter\(train\) \[2/2\]', started)) == 1, 'only one of them logs'
+    assert started.count('Data: train 6 images') == 1
     assert re.search(r'Iter\(val\) \[2/2\].*mIoU: ', started), '3 images between 2 processes'
     assert (work_dir / 'iter_2.pth').is_file()
     assert warned(started) == []
@@ -98,6 +99,7 @@ def test_two_processes_train_validate_and_save(two):
 def test_two_processes_resume(two):
     work_dir, _, resumed = two
     assert 'resumed epoch: 0, iter: 2' in resumed
+    assert resumed.count('Resume: going on') == 1
     assert weights(work_dir / 'iter_3.pth')
     assert warned(resumed) == []
 

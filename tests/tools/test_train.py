@@ -126,6 +126,8 @@ def test_bad_data_ends_a_training_before_it_begins(shapes_root, tiny_config, run
     config = tiny_config('bad', {'train_dataloader.dataset.data_root': str(data)})
     output = run_tool('train.py', config, '--work-dir', tmp_path / 'work', status=1)
     assert f'The mask {mask} holds ids that are no class: 77 (6912 pixels);' in output
+    assert output.splitlines()[0] == 'train.py: Problems with the data: 1'
+    assert 'Traceback' not in output
     assert not (tmp_path / 'work').exists()
 
 
