@@ -185,10 +185,10 @@ def choose_checkpointing() -> None:
 
 
 def skip_blank_lines() -> None:
-    """Let mmseg's data sets skip the blank lines of a list of images.
+    """Let mmseg's data sets skip the blank lines of a list of images, and name a list that is none.
 
     Upstream, a blank line is an image without a name, and ``.jpg`` is not found in the middle of a
-    run.
+    run; so is the first name after a byte order mark, which no message shows.
     """
     from mmseg.datasets import BaseSegDataset
 
@@ -198,7 +198,20 @@ def skip_blank_lines() -> None:
 
     @functools.wraps(load)
     def load_data_list(self):
-        return [i for i in load(self) if osp.basename(i['img_path']) != self.img_suffix]
+        try:
+            infos = load(self)
+        except UnicodeDecodeError as error:
+            raise ValueError(f'{self.ann_file} is no list of images in UTF-8: {error}.') from error
+        blank = osp.join(self.data_prefix['img_path'], self.img_suffix)
+        infos = [info for info in infos if info['img_path'] != blank]
+        for info in infos:
+            name = osp.basename(info['img_path'])
+            if len(name) > 255 or re.search('[\x00-\x1f\x7f\ufeff]', info['img_path']):
+                raise ValueError(
+                    f'{self.ann_file} holds {name[:50]!r}, which is no name of an image; expected '
+                    'one name without suffix a line, in UTF-8 without a byte order mark.'
+                )
+        return infos
 
     BaseSegDataset.load_data_list = load_data_list
 

@@ -286,6 +286,29 @@ def test_blank_lines_of_a_list_are_skipped(data_set, tmp_path):
     ]
 
 
+@pytest.mark.parametrize(
+    'name', ['\ufeffa', 'a\tb', 'a\0b', 'x' * 300], ids=['BOM', 'two columns', 'null', 'long']
+)
+def test_a_line_that_is_no_name_is_named(data_set, tmp_path, name):
+    with pytest.raises(ValueError) as error:
+        data_set(f'{name}\nb\n')
+    message = str(error.value)
+    assert message.startswith(f'{tmp_path}/a.txt holds ')
+    assert ascii(name)[1:-1][:40] in ascii(message).replace('\\\\', '\\')
+    assert len(message) < 400 and '\0' not in message
+
+
+def test_a_list_that_is_no_text_is_named(data_set, tmp_path, monkeypatch):
+    write = type(tmp_path).write_text
+    monkeypatch.setattr(type(tmp_path), 'write_text', lambda p, text: write(p, text, 'utf-16'))
+    with pytest.raises(ValueError, match=f'{tmp_path}/a.txt is no list of images in UTF-8: '):
+        data_set('a\n')
+
+
+def test_a_folder_in_a_list_is_no_blank_line(data_set):
+    assert len(data_set('a\nsub/\n\n')) == 2
+
+
 @pytest.mark.parametrize('text', ['', '\n \n'])
 def test_an_empty_split_is_named(data_set, tmp_path, text):
     with pytest.raises(ValueError, match=rf'^The split {tmp_path}/a\.txt is empty\.$'):

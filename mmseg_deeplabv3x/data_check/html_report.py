@@ -10,8 +10,9 @@ import numpy as np
 from PIL import Image
 
 from ..datasets.class_index import id_table
-from ..datasets.reading import IGNORED
+from ..datasets.reading import FORMATS, IGNORED, check_is_file
 from .full import Report
+from .places import OUTSIDE
 from .problem import Problem
 from .report import class_counts
 
@@ -76,14 +77,14 @@ def _cell(value) -> str:
 
 
 def _pictures(problem: Problem, palette: list) -> str:
-    if problem.info is None:
+    if problem.info is None or problem.kind == OUTSIDE:
         return ''
     return _image(problem.info) + _mask(problem.info, palette)
 
 
 def _image(info: dict) -> str:
     try:
-        with Image.open(info['img_path']) as image:
+        with _open(info['img_path']) as image:
             image.draft('RGB', (SIDE, SIDE))
             return _small(image.convert('RGB'), Image.Resampling.BILINEAR, 'jpeg')
     except Exception:  # missing or broken, which is what the report says about it
@@ -92,7 +93,7 @@ def _image(info: dict) -> str:
 
 def _mask(info: dict, palette: list) -> str:
     try:
-        with Image.open(info['seg_map_path']) as mask:
+        with _open(info['seg_map_path']) as mask:
             picture = np.array(mask).astype(np.int64)
     except Exception:  # missing or broken, which is what the report says about it
         return ''
@@ -104,6 +105,11 @@ def _mask(info: dict, palette: list) -> str:
         picture = np.where(picture[..., None] < 256, colours[table[picture % 256]], NO_CLASS)
     picture = Image.fromarray(np.uint8(picture)).convert('RGB')
     return _small(picture, Image.Resampling.NEAREST, 'png')
+
+
+def _open(path: str) -> Image.Image:
+    check_is_file(path)
+    return Image.open(path, formats=FORMATS)
 
 
 def _small(picture: Image.Image, resample: Image.Resampling, format: str) -> str:

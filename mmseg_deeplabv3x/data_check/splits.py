@@ -13,6 +13,7 @@ from mmengine.registry import DefaultScope
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
+from .places import check_places
 from .problem import Problem
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
@@ -25,7 +26,8 @@ class Split(NamedTuple):
         name: The loaders that read it, such as 'train' or 'val, test'; with a number where a
             loader reads several.
         metainfo: Classes and palette.
-        infos: Annotation of each image, as mmseg's transforms get it.
+        infos: Annotation of each image, as mmseg's transforms get it; without those whose files
+            lie outside of the data root or are none.
         problems: What is wrong with the list of images.
         backend_args: Of mmengine's file backend.
     """
@@ -60,7 +62,9 @@ def load_splits(cfg: Config, loaders: tuple[str, ...] = LOADERS) -> list[Split]:
             else:
                 found.append([name, leaf])
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope') or 'mmseg'):
-        return [_load(name, leaf) for name, leaf in found]
+        extra = cfg.get('extra_data_roots') or []
+        extra = [extra] if isinstance(extra, str) else extra
+        return [_load(name, leaf, extra) for name, leaf in found]
 
 
 def shared_images(splits: list[Split]) -> list[Problem]:
@@ -96,7 +100,7 @@ def _leaves(cfg) -> Iterator[dict]:
         yield from _leaves(dataset)
 
 
-def _load(name: str, cfg: dict) -> Split:
+def _load(name: str, cfg: dict, extra_roots: list[str]) -> Split:
     def none(kind, path, message):
         return Split(name, {}, [], [Problem(name, kind, path, f'{cfg["type"]} {message}')], None)
 
@@ -115,10 +119,16 @@ def _load(name: str, cfg: dict) -> Split:
             raise TypeError("its metainfo has no 'classes'")
     except (FileNotFoundError, AssertionError) as error:
         return none('missing', root, f'cannot list its images: {error}')
+    except ValueError as error:  # of the list
+        return none('unreadable', cfg.get('ann_file') or root, f'cannot list its images: {error}')
     except (TypeError, AttributeError) as error:  # of no kind that mmseg knows
         return none('not checked', root, f'cannot be checked: {error}.')
 
-    problems = _list_problems(name, dataset, infos)
+    named = [folder for folder in (dataset.data_root, *dataset.data_prefix.values()) if folder]
+    misplaced = check_places(name, infos, [*named, *extra_roots] if named else [])
+    problems = _list_problems(name, dataset, infos) + misplaced
+    refused = {id(problem.info) for problem in misplaced}
+    infos = [info for info in infos if id(info) not in refused]
     return Split(name, dataset.metainfo, infos, problems, dataset.backend_args)
 
 
@@ -127,7 +137,7 @@ def _list_problems(name: str, dataset: BaseDataset, infos: list[dict]) -> list[P
     source = dataset.ann_file or dataset.data_prefix.get('img_path', '')
     found = []
     if isinstance(dataset, BaseSegDataset) and osp.isfile(source):
-        with open(source) as file:
+        with open(source, encoding='utf-8') as file:
             blank = [str(i) for i, line in enumerate(file, 1) if not line.strip()]
         if blank:
             message = (

@@ -9,6 +9,8 @@ import random
 from mmengine.config import Config
 from mmengine.logging import print_log
 
+from ..datasets.reading import NO_FILE
+from .places import OUTSIDE
 from .problem import Problem
 from .sample import check_sample
 from .splits import Split, load_splits
@@ -42,14 +44,32 @@ def check_before_training(cfg: Config, loaders: tuple[str, ...]) -> None:
             infos = random.Random(seed).sample(split.infos, min(SAMPLES, len(split.infos)))
             problems += [found for info in infos for found in check_sample(split, info)[0]]
     problems = [problem for problem in problems if problem.kind not in HARMLESS]
+    _refuse(cfg, problems)
+    images = ', '.join(f'{split.name} {len(split.infos)} images' for split in splits)
+    print_log(f'Data: {images}; all files are there, a sample of each was read.', 'current')
+
+
+def check_before_testing(cfg: Config) -> None:
+    """Refuse a config whose test images or label images lie outside of the data root, or are none.
+
+    Args:
+        cfg: A runner's config.
+
+    Raises:
+        ValueError: Names the first of them.
+    """
+    splits = load_splits(cfg, ('test_dataloader',))
+    problems = [problem for split in splits for problem in split.problems]
+    _refuse(cfg, [problem for problem in problems if problem.kind in (OUTSIDE, NO_FILE)])
+
+
+def _refuse(cfg: Config, problems: list[Problem]) -> None:
     if problems:
         listed = ''.join(f'\n  {p.split}: {p.message}' for p in problems[:SHOWN])
         raise ValueError(
             f'Problems with the data: {len(problems)}{listed}\n'
             f'`python tools/check_data.py {cfg.filename or "CONFIG"}` goes over every file.'
         )
-    images = ', '.join(f'{split.name} {len(split.infos)} images' for split in splits)
-    print_log(f'Data: {images}; all files are there, a sample of each was read.', 'current')
 
 
 def _missing(split: Split) -> list[Problem]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -115,15 +114,17 @@ def _read(cache_file: Path) -> dict[str, tuple[tuple[int, int], np.ndarray]]:
     try:
         with np.load(cache_file) as stored:
             names, states, counts = stored['names'], stored['states'], stored['counts']
+        if states.shape != (len(names), 2) or counts.shape != (len(names), _IDS):
+            raise ValueError(f'shapes {states.shape} and {counts.shape}')
+        return {
+            str(name): ((int(size), int(time)), count)
+            for name, (size, time), count in zip(names, states, counts.astype(np.int32))
+        }
     except FileNotFoundError:
         return {}
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
+    except Exception:  # whatever the bytes of another file lead to
         print_log(f'{cache_file} is no class index and is made anew.', 'current', logging.WARNING)
         return {}
-    return {
-        str(name): ((int(size), int(time)), count)
-        for name, (size, time), count in zip(names, states, counts)
-    }
 
 
 def _write(cache_file: Path, cache: dict) -> None:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
+import stat
+import struct
+import zlib
 
 import cv2
 import mmcv
@@ -11,7 +15,12 @@ from mmengine import fileio
 from PIL import Image, UnidentifiedImageError
 
 IGNORED = 255  # mmseg's label of pixels that do not count
+# What Pillow may decode. It would run a program, Ghostscript, on an EPS file of any name.
+FORMATS = ('BMP', 'GIF', 'JPEG', 'JPEG2000', 'PNG', 'PPM', 'TGA', 'TIFF', 'WEBP')
 _MASK_MODES = ('1', 'L', 'P', 'I', 'I;16')  # Pillow's one-channel whole numbers
+_MAX_BYTES = 2**31  # more than the pixels allowed take, uncompressed
+NO_FILE = 'no file'  # the kind of a pipe, a socket or a device
+_KINDS = {stat.S_IFIFO: 'pipe', stat.S_IFSOCK: 'socket'}
 
 
 class BadSampleError(ValueError):
@@ -45,8 +54,9 @@ def read_image(path: str, backend_args: dict | None = None) -> np.ndarray:
         uint8 (H, W, 3), BGR, turned as its EXIF orientation says.
 
     Raises:
-        BadSampleError: If the file is missing, empty, truncated or no image, or has more pixels
-            than Pillow takes for an attack: twice ``PIL.Image.MAX_IMAGE_PIXELS``, 179 million.
+        BadSampleError: If the file is missing, empty, truncated, no image or no regular file, or
+            has more pixels than Pillow takes for an attack: twice ``PIL.Image.MAX_IMAGE_PIXELS``,
+            179 million. (For formats unknown to Pillow, such as HDR, the bound is OpenCV's: 2**30.)
     """
     content = _read_bytes(path, backend_args)
     _refuse_absurd_size(path, content)
@@ -76,12 +86,13 @@ def read_mask(path: str, backend_args: dict | None = None) -> np.ndarray:
         uint8 (H, W), the ids as they are in the file.
 
     Raises:
-        BadSampleError: If the file is missing, empty, truncated, no image, too large (see
-            :func:`read_image`), neither palette nor gray, or holds ids above 255.
+        BadSampleError: If the file is missing, empty, truncated, no image, no regular file, too
+            large (see :func:`read_image`), neither palette nor gray, a PNG that differs from its
+            checksums, or holds ids above 255.
     """
     content = _read_bytes(path, backend_args)
     try:
-        with Image.open(io.BytesIO(content)) as picture:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
             mode = picture.mode
             labels = np.array(picture) if mode in _MASK_MODES else None
     except Image.DecompressionBombError as error:
@@ -92,6 +103,7 @@ def read_mask(path: str, backend_args: dict | None = None) -> np.ndarray:
         raise BadSampleError(
             f'The mask {path} is {mode}, expected a palette or gray image of class ids.', 'RGB mask'
         )
+    _check_png(path, content)
     if labels.itemsize > 1:
         strange = labels[(labels < 0) | (labels > IGNORED)]
         if len(strange):
@@ -156,6 +168,32 @@ def check_ids(mask: str, counts: np.ndarray, wrong: np.ndarray) -> None:
         )
 
 
+def check_is_file(path: str) -> None:
+    """Refuse to open what would hang, as a pipe does, or never end, as /dev/zero.
+
+    Args:
+        path: Any address; what is none of a local file passes.
+
+    Raises:
+        BadSampleError: If it is a pipe, a socket or a device, or has more than 2 GiB.
+    """
+    try:
+        state = os.stat(path)
+    except (OSError, ValueError):  # an address elsewhere, or the backend says what is wrong
+        return
+    kind = stat.S_IFMT(state.st_mode)
+    if kind not in (stat.S_IFREG, stat.S_IFDIR):
+        raise BadSampleError(
+            f'{path} is a {_KINDS.get(kind, "device")}, expected an image file.', NO_FILE
+        )
+    if state.st_size > _MAX_BYTES:
+        raise BadSampleError(
+            f'{path} is too large: {state.st_size / 2**30:.1f} GiB, expected an image of at most '
+            f'{_MAX_BYTES / 2**30:.0f}.',
+            'too large',
+        )
+
+
 def _ranges(values: np.ndarray) -> str:
     """Sorted numbers in words: '0 to 20 or 255'."""
     runs = np.split(values, np.flatnonzero(np.diff(values) > 1) + 1)
@@ -163,15 +201,37 @@ def _ranges(values: np.ndarray) -> str:
 
 
 def _read_bytes(path: str, backend_args: dict | None) -> bytes:
+    check_is_file(path)
     try:
         content = fileio.get(path, backend_args=backend_args)
     except FileNotFoundError:
         raise MissingFileError(f'{path} does not exist.') from None
     except OSError as error:
         raise BadSampleError(f'{path} cannot be read: {error.strerror}.') from error
+    except ValueError as error:  # a path with a null byte
+        raise BadSampleError(f'{path!r} cannot be read: {error}.') from error
     if not content:
         raise BadSampleError(f'{path} is empty (0 bytes).', 'empty')
     return content
+
+
+def _check_png(path: str, content: bytes) -> None:
+    """Compare each part of a PNG with its checksum; Pillow skips those of the pixels."""
+    if not content.startswith(b'\x89PNG'):
+        return
+    view, start, name = memoryview(content), 8, b''
+    while name != b'IEND':
+        if start + 12 > len(content):
+            raise _undecodable(path, None, cut_off=True)
+        length, name = struct.unpack_from('>I4s', content, start)
+        end = start + 8 + length
+        if content[end : end + 4] != struct.pack('>I', zlib.crc32(view[start + 4 : end])):
+            raise BadSampleError(
+                f'{path} is damaged: {name!r}, at byte {start}, differs from its checksum; fetch '
+                'the file again.',
+                'damaged',
+            )
+        start = end + 4
 
 
 def _refuse_absurd_size(path: str, content: bytes) -> None:
@@ -203,7 +263,7 @@ def _looks_cut_off(content: bytes) -> bool:
 
 def _what_pillow_says(content: bytes) -> Exception | None:
     try:
-        Image.open(io.BytesIO(content)).load()
+        Image.open(io.BytesIO(content), formats=FORMATS).load()
     except Exception as error:  # decoders raise all sorts of errors
         return error
     return None

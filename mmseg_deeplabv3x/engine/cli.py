@@ -19,7 +19,7 @@ from mmengine.logging import MMLogger, print_log
 from mmengine.runner import Runner
 from mmseg.registry import RUNNERS
 
-from ..data_check import check_before_training
+from ..data_check import check_before_testing, check_before_training
 from .arguments import test_parser, train_parser
 from .data_roots import check_data_roots
 from .loader_workers import prepare_loaders, run_training
@@ -63,6 +63,7 @@ def test(argv: Sequence[str] | None = None) -> None:
     with told_in_a_sentence(parser.prog):
         _let_the_first_speak(args.launcher)
         cfg = test_config(args)
+        check_before_testing(cfg)
         _build_runner(cfg, args).test()
         if args.pack and is_main_process():
             print_log(f'Packed: {pack_predictions(cfg, args.out)}', 'current')

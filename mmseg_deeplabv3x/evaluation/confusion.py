@@ -7,8 +7,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
+
+from ..datasets.reading import read_mask
 
 _IDS = 256  # label images hold bytes
 _EXACT = 1 << 24  # cv2.calcHist counts in float32, which is exact up to here
@@ -144,7 +145,7 @@ def folder_confusion(predictions: Path, labels: Path, num_classes: int) -> np.nd
         truth = Path(labels) / file.name
         if not truth.exists():
             raise FileNotFoundError(f'{file} has no ground truth: there is no {truth}.')
-        pair = [np.array(Image.open(path)) for path in (truth, file)]
+        pair = [read_mask(str(path)) for path in (truth, file)]
         if pair[0].shape != pair[1].shape:
             raise ValueError(
                 f'{file} has {pair[1].shape} pixels and its ground truth {truth} has '

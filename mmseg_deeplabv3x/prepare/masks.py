@@ -8,6 +8,8 @@ import numpy as np
 from mmseg.datasets import PascalVOCDataset
 from PIL import Image
 
+from ..datasets.reading import FORMATS
+
 VOID = 255
 VOID_COLOUR = (224, 224, 192)
 COLOURS = [tuple(colour) for colour in PascalVOCDataset.METAINFO['palette']]
@@ -58,7 +60,7 @@ def open_image(path: Path) -> Image.Image:
         ValueError: If it is no image, damaged, or of a size no data set has.
     """
     try:
-        image = Image.open(path)
+        image = Image.open(path, formats=FORMATS)
         image.load()
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f'{path} cannot be read as an image ({error}).') from error

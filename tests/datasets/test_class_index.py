@@ -1,4 +1,5 @@
 import os
+import pickle
 from unittest import mock
 
 import numpy as np
@@ -95,6 +96,44 @@ def test_broken_cache_is_made_anew(masks, tmp_path):
         (tmp_path / 'index.npz').write_bytes(broken)
         assert np.array_equal(count_labels(masks, tmp_path / 'index.npz'), expected)
         assert (tmp_path / 'index.npz').read_bytes() == whole
+
+
+class Hostile:
+    def __reduce__(self):
+        return os.mkdir, ('canary',)
+
+
+def an_array(path):
+    with open(path, 'wb') as file:
+        np.save(file, np.zeros(3))
+
+
+def damaged(path):
+    """A cache file with a bit changed in the middle of what is compressed."""
+    content = bytearray(path.read_bytes())
+    content[60] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    'spoil',
+    [
+        lambda path: path.write_bytes(pickle.dumps(Hostile())),
+        lambda path: np.savez(path, names=np.array([Hostile()], object)),
+        an_array,
+        lambda path: np.savez(path, names=np.array(['0.png']), states=[1], counts=[2]),
+        lambda path: np.savez(path, names=['0.png'], states=[[1, 2]], counts=np.zeros((1, 9))),
+        lambda path: path.write_bytes(path.read_bytes()[:-30]),
+        damaged,
+    ],
+    ids=['pickle', 'pickle in it', 'array', 'shapes', 'ids', 'cut', 'bit'],
+)
+def test_a_cache_that_is_none_is_made_anew(masks, tmp_path, monkeypatch, spoil):
+    monkeypatch.chdir(tmp_path)
+    expected = count_labels(masks, tmp_path / 'index.npz')
+    spoil(tmp_path / 'index.npz')
+    assert np.array_equal(count_labels(masks, tmp_path / 'index.npz'), expected)
+    assert not (tmp_path / 'canary').exists()
 
 
 def test_failed_write_keeps_the_old_cache_and_the_counts(masks, tmp_path):

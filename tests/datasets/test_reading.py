@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import os
+import socket
 import struct
 import zlib
+from pathlib import Path
 
 import mmcv
 import numpy as np
@@ -94,6 +98,91 @@ def test_a_format_unknown_to_pillow_is_left_to_opencv(tmp_path, monkeypatch):
 
     monkeypatch.setattr(reading.Image, 'open', refuse)
     assert np.array_equal(read_image(str(path)), expected)
+
+
+def test_a_mask_with_any_one_bit_changed_is_refused_or_has_the_same_ids(tmp_path):
+    """Pillow by itself reads some of them, and gives other ids."""
+    ids = np.arange(35, dtype=np.uint8).reshape(5, 7)
+    buffer = io.BytesIO()
+    Image.fromarray(ids).save(buffer, 'PNG')
+    whole, path, misread = buffer.getvalue(), tmp_path / 'mask.png', 0
+    for bit in range(8 * len(whole)):
+        changed = bytearray(whole)
+        changed[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(changed)
+        with contextlib.suppress(Exception):
+            misread += not np.array_equal(np.array(Image.open(path)), ids)
+        try:
+            assert np.array_equal(read_mask(str(path)), ids)
+        except BadSampleError as error:
+            assert str(path) in str(error)
+    assert misread, 'the check has become needless'
+
+
+def test_the_damaged_part_of_a_mask_is_named(tmp_path):
+    content = bytearray(picture('PNG', (40, 60)))
+    place = content.index(b'IEND') - 8  # the checksum of the pixels
+    content[place] ^= 1
+    (tmp_path / 'mask.png').write_bytes(content)
+    with pytest.raises(BadSampleError, match="mask.png is damaged: b'IDAT', at byte 33") as error:
+        read_mask(str(tmp_path / 'mask.png'))
+    assert error.value.kind == 'damaged'
+
+
+@pytest.mark.parametrize('cut', [4, 12])
+def test_a_mask_without_its_end_is_truncated(tmp_path, cut):
+    (tmp_path / 'mask.png').write_bytes(picture('PNG', (40, 60))[:-cut])
+    with pytest.raises(BadSampleError, match='mask.png is truncated'):
+        read_mask(str(tmp_path / 'mask.png'))
+
+
+@pytest.mark.parametrize('read', [read_image, read_mask])
+@pytest.mark.parametrize('kind', ['pipe', 'device', 'socket', 'linked device'])
+def test_what_would_hang_is_not_opened(tmp_path, monkeypatch, read, kind):
+    path = tmp_path / 'a.png'
+    if kind == 'pipe':
+        os.mkfifo(path)
+    elif kind == 'socket':
+        monkeypatch.chdir(tmp_path)  # the address of a socket must be short
+        socket.socket(socket.AF_UNIX).bind('a.png')
+    else:
+        path = path if kind == 'linked device' else Path('/dev/zero')
+        if kind == 'linked device':
+            path.symlink_to('/dev/zero')
+    monkeypatch.setattr(reading.fileio, 'get', None)
+    expected = f'{path} is a {kind.split()[-1]}, expected an image file'
+    with pytest.raises(BadSampleError, match=expected) as error:
+        read(str(path))
+    assert error.value.kind == 'no file'
+
+
+def test_a_file_too_large_for_an_image_is_not_read(tmp_path):
+    path = tmp_path / 'a.png'
+    with open(path, 'wb') as file:
+        file.truncate(5 * 2**30)  # takes no room
+    with pytest.raises(BadSampleError, match='a.png is too large: 5.0 GiB, expected .* at most 2'):
+        read_image(str(path))
+
+
+def test_a_path_with_a_null_byte(tmp_path):
+    with pytest.raises(BadSampleError, match=r"a\\x00b.png' cannot be read: embedded null byte"):
+        read_mask(str(tmp_path / 'a\0b.png'))
+
+
+@pytest.mark.parametrize('read', [read_image, read_mask])
+def test_no_program_is_run_on_postscript(tmp_path, monkeypatch, read):
+    """Pillow would run Ghostscript on it, whatever the name of the file."""
+    (tmp_path / 'gs').write_text(f'#!/bin/sh\ntouch {tmp_path}/canary\n')
+    (tmp_path / 'gs').chmod(0o755)
+    monkeypatch.setenv('PATH', str(tmp_path), prepend=':')
+    path = tmp_path / 'a.png'
+    path.write_bytes(
+        b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n'
+        b'%%ImageData: 10 10 8 1 0 1 1 "beginimage"\n%%EndComments\n%%EOF\n'
+    )
+    with pytest.raises(BadSampleError, match='a.png is no image of a known format'):
+        read(str(path))
+    assert not (tmp_path / 'canary').exists()
 
 
 def test_a_folder_is_no_file(tmp_path):

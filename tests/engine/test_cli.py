@@ -360,3 +360,19 @@ def test_only_the_first_process_logs_the_start(launcher, environment, heard, mon
     logger = MMLogger.get_instance(request.node.name, log_level='INFO')
     cli._let_the_first_speak(launcher)
     assert logger.isEnabledFor(logging.INFO) == heard
+
+
+def test_an_image_that_is_a_link_out_of_the_data_root_is_not_evaluated(
+    tiny_config, shapes_root, tmp_path
+):
+    data = tmp_path / 'data'
+    shutil.copytree(shapes_root, data)
+    image = data / 'JPEGImages/val_00000.jpg'
+    os.rename(image, tmp_path / image.name)
+    image.symlink_to(tmp_path / image.name)
+    roots = {f'{part}_dataloader.dataset.data_root': str(data) for part in ('val', 'test')}
+    config = tiny_config('link', roots)
+    weights = tmp_path / 'w.pth'
+    weights.write_bytes(b'')
+    with pytest.raises(SystemExit, match=f'{image} leads to {tmp_path}/{image.name}, outside of'):
+        cli.test([config, str(weights), '--work-dir', str(tmp_path)])
