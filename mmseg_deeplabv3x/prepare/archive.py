@@ -48,6 +48,7 @@ def unpack(
         The name of a member and its file.
 
     Raises:
+        OSError: If the disk has no room for what the archive says it holds, as a bomb does.
         ValueError: If a member has an absolute path or one with ``..``, is a symbolic link, a hard
             link to what the archive does not hold, a device or encrypted; if the archive is
             damaged.
@@ -56,9 +57,10 @@ def unpack(
         is_zip = archive.name.endswith('.zip')
         with zipfile.ZipFile(archive) if is_zip else tarfile.open(archive) as file:
             members = (_zip_members if is_zip else _tar_members)(file, archive)
-            chosen = [(name, read) for name, read in members.items() if wanted(name)]
+            chosen = [(name, read) for name, (read, _) in members.items() if wanted(name)]
             if not chosen:
                 return
+            _check_room(archive, sum(members[name][1] for name, _ in chosen), folder)
             print(f'Unpacking {len(chosen)} files of {archive}')
             for number, (name, read) in enumerate(track_iter_progress(chosen)):
                 target = folder / f'{number}_{Path(name).name}'
@@ -78,7 +80,17 @@ def _named_if_damaged(archive: Path) -> Iterator[None]:
         raise ValueError(f'{archive} is damaged or cut short ({problem}); get it again.') from error
 
 
-def _zip_members(file: zipfile.ZipFile, archive: Path) -> dict[str, Callable]:
+def _check_room(archive: Path, size: int, folder: Path) -> None:
+    free = shutil.disk_usage(folder).free
+    if size > free:
+        raise OSError(
+            errno.ENOSPC,
+            f'{archive} takes {size / 2**30:.1f} GiB unpacked, and {free / 2**30:.1f} GiB are free',
+            str(folder),
+        )
+
+
+def _zip_members(file: zipfile.ZipFile, archive: Path) -> dict[str, tuple[Callable, int]]:
     members = {}
     for info in file.infolist():
         _check_name(info.filename, info.filename, archive)
@@ -88,11 +100,11 @@ def _zip_members(file: zipfile.ZipFile, archive: Path) -> dict[str, Callable]:
         if info.flag_bits & 1:
             _refuse(archive, info.filename, 'is encrypted')
         if not info.is_dir():
-            members[info.filename] = partial(file.open, info)
+            members[info.filename] = partial(file.open, info), info.file_size
     return members
 
 
-def _tar_members(file: tarfile.TarFile, archive: Path) -> dict[str, Callable]:
+def _tar_members(file: tarfile.TarFile, archive: Path) -> dict[str, tuple[Callable, int]]:
     members = {}
     for info in file.getmembers():
         _check_name(info.name, info.name, archive)
@@ -102,7 +114,7 @@ def _tar_members(file: tarfile.TarFile, archive: Path) -> dict[str, Callable]:
                 _refuse(archive, info.name, f'is a link to {info.linkname!r}, which is not there')
             members[info.name] = members[info.linkname]
         elif info.isreg():
-            members[info.name] = partial(file.extractfile, info)
+            members[info.name] = partial(file.extractfile, info), info.size
         elif not info.isdir():
             _refuse(archive, info.name, 'is a link or a device')
     return members

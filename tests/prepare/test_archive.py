@@ -2,6 +2,7 @@ import io
 import os
 import tarfile
 import zipfile
+from unittest import mock
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -126,6 +127,19 @@ def test_a_hard_link_within_the_archive_is_a_copy(tmp_path):
     again = member('data/again.png', tarfile.LNKTYPE, 'data/good.png')
     found = contents(write_tar(tmp_path / 'a.tgz', GOOD, again), tmp_path / 'out')
     assert found['data/again.png'] == found['data/good.png'] == b'content of data/good.png'
+
+
+def test_a_bomb_is_refused_before_anything_is_unpacked(tmp_path):
+    archive = write_zip(tmp_path / 'a.zip', ('good.png', 0), ('bomb.png', 0))
+    data = bytearray(archive.read_bytes())
+    entry = data.rindex(b'PK\x01\x02')
+    data[entry + 24 : entry + 28] = b'\xff\xff\xff\x7f'  # its unpacked size in the directory
+    archive.write_bytes(data)
+    with mock.patch('shutil.disk_usage', return_value=mock.Mock(free=2**30)):
+        with pytest.raises(OSError, match='a.zip takes 2.0 GiB unpacked, and 1.0 GiB are free'):
+            contents(archive, tmp_path / 'out')
+        assert not os.listdir(tmp_path / 'out')
+        contents(archive, tmp_path / 'out', lambda name: name == 'good.png')
 
 
 @pytest.mark.parametrize('name', ['a.tar', 'a.tgz', 'a.zip'])
