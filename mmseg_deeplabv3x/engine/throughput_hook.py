@@ -41,7 +41,9 @@ class ThroughputHook(Hook):
     priority = 'NORMAL'  # as IterTimerHook, which comes first; the logger comes later
 
     def before_train(self, runner: Runner) -> None:
-        """Start with an empty window."""
+        """Start with an empty window, and without the numbers of a checkpoint."""
+        for name in ('memory', 'img/s', 'data_wait'):
+            runner.message_hub.log_scalars.pop(f'train/{name}', None)
         self._images = deque(maxlen=runner.log_processor.window_size)
         self._slow, self._said = 0, False
 
@@ -74,4 +76,4 @@ class ThroughputHook(Hook):
     def _log(self, runner: Runner, name: str, value: float) -> None:
         # The last value alone: a history is copied at each update, 1 ms after 90,000 iterations.
         runner.message_hub.log_scalars.pop(f'train/{name}', None)
-        runner.message_hub.update_scalar(f'train/{name}', value, resumed=False)
+        runner.message_hub.update_scalar(f'train/{name}', value)

@@ -65,9 +65,15 @@ def test_the_images_of_all_processes_count(run, monkeypatch):
     assert run([(4, 2.0, 0.0)] * 2)['train/img/s'] == pytest.approx(32.0)
 
 
-def test_checkpoints_hold_none_of_it(run):
-    run([(4, 1.0, 0.25)] * 2)
-    assert set(run.hub.state_dict()['log_scalars']) == {'train/time', 'train/data_time'}
+def test_a_resumed_run_starts_without_the_numbers_of_its_checkpoint(run):
+    ours = {'train/img/s', 'train/data_wait', 'train/memory'}
+    assert ours < run([(4, 1.0, 0.25)] * 2).keys()
+    assert ours.isdisjoint(run([]))
+
+
+def test_no_history_of_them_is_kept(run):
+    run([(4, 1.0, 0.25)] * 5)
+    assert len(run.hub.get_scalar('train/img/s').data[0]) == 1
 
 
 def test_memory_is_what_the_process_had_at_most(run):
