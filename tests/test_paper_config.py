@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from mmengine.config import Config
 from mmengine.dataset import ConcatDataset
 from mmengine.registry import init_default_scope
@@ -53,6 +54,8 @@ def test_neck_and_head_follow_the_backbone():
     network = MODELS.build(model)
     assert network.neck.num_units == 3
     assert network.decode_head.conv_seg.in_channels == 64
+    with torch.no_grad():
+        assert network.eval()(torch.zeros(1, 3, 33, 33)).shape == (1, 11, 3, 3)
     weights = row_config(ROWS['table1/os8'], options=options).model.backbone.init_cfg.checkpoint
     assert weights == 'torchvision://resnet34'
 

@@ -125,6 +125,21 @@ def test_planned_rows_and_rows_without_weights_are_passed_over(stub, tmp_path, c
     assert stub.calls == []
 
 
+def test_what_is_trained_is_evaluated_though_its_start_is_gone(stub, tmp_path):
+    start = tmp_path / 'coco.pth'
+    start.touch()
+    asked = dict(dataset=None, options={'load_from': str(start)})
+    stub.broken.add('table6/coco/seed0')
+    assert run(tmp_path, 'table6/coco', **asked) == ['table6/coco, seed 0: out of memory']
+    training = tmp_path / 'table6/coco/seed0/training'
+    training.mkdir()
+    (training / 'iter_5.pth').touch()
+    start.unlink()
+    stub.calls.clear()
+    assert run(tmp_path, 'table6/coco', **asked) == []
+    assert stub.calls == [('evaluate', 'table6/coco', True)]
+
+
 def test_trainings_run_without_validation_and_save_often_enough(tmp_path):
     (row,) = find_rows('table5/mg111')
     cfg = Job(row, 0, str(tmp_path), dict(dataset='camvid', options=None, iters=100)).config

@@ -113,8 +113,7 @@ def _read_splits(
                 f'{split_name(split)} of PASCAL VOC 2012 holds {counts[split]} names, this one '
                 f'{len(names)}: {reason}. Give the official lists (found: {paths[split]}).'
             )
-    train, val = set(splits['train']), set(splits['val'])
-    if train & val or train | val != set(splits['trainval']):
+    if {*splits['train'], *splits['val']} != set(splits['trainval']):
         raise ValueError(
             f'{paths["trainval"]} is not the sum of train.txt and val.txt; give the lists of one '
             'release.'

@@ -110,7 +110,7 @@ def test_the_image_shines_through(tmp_path):
     assert np.abs(panels[1] - expected).max() <= 1
 
 
-@pytest.mark.parametrize('label', [255, 17, -1])
+@pytest.mark.parametrize('label', [255, 17, -1, -2])
 def test_pixels_without_a_class_are_white_and_called_void(tmp_path, label):
     data = sample(halves(label, 1))
     (_, truth), legend = panels_of(picture(tmp_path, flat_image(), data), 60, 300)

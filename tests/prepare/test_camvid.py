@@ -81,6 +81,9 @@ def test_what_is_missing_is_named(small, tmp_path):
     source = small.make_camvid(tmp_path / 'source')
     with pytest.raises(ValueError, match='CamVid, train: 2 images, not 367: some are missing'):
         camvid.prepare_camvid(tmp_path / 'few', [source])
+    only_val = small.make_camvid(tmp_path / 'only_val', ['val'])
+    with pytest.raises(ValueError, match='CamVid, train: 0 images, not 2: some are missing'):
+        camvid.prepare_camvid(tmp_path / 'no_train', [only_val], counts=COUNTS)
     (source / 'valannot/val1.png').unlink()
     with pytest.raises(FileNotFoundError, match='CamVid, val: 1 images have no label .*: val1'):
         camvid.prepare_camvid(tmp_path / 'out', [source], counts=COUNTS)

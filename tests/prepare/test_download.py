@@ -33,6 +33,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         self.send_response(206 if start else 200)
         if start:
+            start += server.shift
             self.send_header('Content-Range', f'bytes {start}-{len(CONTENT) - 1}/{len(CONTENT)}')
         if server.tells_length:
             self.send_header('Content-Length', str(len(CONTENT) - start))
@@ -47,7 +48,7 @@ class Handler(BaseHTTPRequestHandler):
 def server(monkeypatch):
     server = ThreadingHTTPServer(('127.0.0.1', 0), Handler)
     server.ranges, server.tells_length, server.status = True, True, 200
-    server.breaks, server.starts = [], []
+    server.breaks, server.starts, server.shift = [], [], 0
     server.url = f'http://localhost:{server.server_port}/folder/file.tgz'
     threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setattr(module.time, 'sleep', lambda seconds: None)
@@ -102,6 +103,13 @@ def test_a_connection_that_brings_nothing_new_is_given_up(server, tmp_path):
         download(Remote(server.url, MD5), tmp_path)
     assert 'the connection ended early. 1000000 bytes have come; run this again' in str(error.value)
     assert len(server.starts) == 6 and os.listdir(tmp_path) == ['file.tgz.partial']
+
+
+def test_bytes_that_were_not_asked_for_are_not_appended(server, tmp_path):
+    server.breaks, server.shift = [1_000_000], 5
+    with pytest.raises(DownloadError, match='bytes from 1000000 on, it sends those from 1000005'):
+        download(Remote(server.url, MD5), tmp_path)
+    assert (tmp_path / 'file.tgz.partial').read_bytes() == CONTENT[:1_000_000]
 
 
 @pytest.mark.parametrize('status,connections', [(404, 1), (503, 5)])

@@ -137,6 +137,7 @@ def test_a_mask_of_another_size_is_named(small, tmp_path, prepare):
         dict(GTinst=dict(Segmentation=np.zeros((2, 2)))),
         dict(GTcls=np.zeros((2, 2))),
         dict(GTcls=dict(Segmentation=np.full((2, 2), 21))),
+        dict(GTcls=dict(Segmentation=np.full((2, 2), -1))),
         dict(GTcls=dict(Segmentation=np.zeros((2, 2, 3)))),
         b'text',
         b'',
