@@ -45,7 +45,7 @@ class ExactResumeHook(Hook):
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Take what the run that saved it tells of itself."""
-        self._saved = checkpoint.get('meta', {}).get('exact_resume', {})
+        self._saved = (checkpoint.get('meta') or {}).get('exact_resume', {})
 
     def before_train(self, runner: Runner) -> None:
         """Put the data where the resumed run goes on, and tell what is not as it was."""
