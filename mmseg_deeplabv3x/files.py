@@ -24,6 +24,8 @@ def write_file(path: str | os.PathLike, content: str | bytes) -> None:
 def written_aside(path: str | os.PathLike) -> Iterator[Path]:
     """Where to write a file that takes its name at the end, and is removed after an error.
 
+    Its folder is made where there is none.
+
     Args:
         path (str | os.PathLike): The file; one that is there is replaced.
 
@@ -31,6 +33,7 @@ def written_aside(path: str | os.PathLike) -> Iterator[Path]:
         Path: A hidden name beside it.
     """
     path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
     try:
         yield aside

@@ -14,6 +14,11 @@ def test_replaces_what_is_there(tmp_path, content, expected):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_its_folder_is_made(tmp_path):
+    write_file(tmp_path / 'new/er/a.txt', 'a')
+    assert (tmp_path / 'new/er/a.txt').read_text() == 'a'
+
+
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
     path = tmp_path / 'a.txt'
     path.write_text('old')

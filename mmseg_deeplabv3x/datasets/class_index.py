@@ -128,7 +128,6 @@ def _read(cache_file: Path) -> dict[str, tuple[tuple[int, int], np.ndarray]]:
 
 
 def _write(cache_file: Path, cache: dict) -> None:
-    cache_file.parent.mkdir(parents=True, exist_ok=True)
     with written_aside(cache_file) as aside, open(aside, 'wb') as file:
         np.savez_compressed(
             file,

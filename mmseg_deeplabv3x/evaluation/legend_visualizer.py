@@ -190,6 +190,5 @@ def _flow(entries: list, font: ImageFont.FreeTypeFont, gap: int, total: int) -> 
 def _write(picture: np.ndarray, path: Path) -> None:
     if not cv2.haveImageWriter(path.name):
         raise ValueError(f'out_file {path} must be an image file, such as x.png or x.jpg.')
-    path.parent.mkdir(parents=True, exist_ok=True)
     _, encoded = cv2.imencode(path.suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
     write_file(path, encoded.tobytes())

@@ -164,7 +164,6 @@ def _without_validation(cfg: Config) -> Config:
 
 def save_config(folder: Path, cfg: Config) -> Path:
     """Write a config into a folder, as ``config.py``."""
-    folder.mkdir(parents=True, exist_ok=True)
     write_file(folder / 'config.py', cfg.pretty_text)
     return folder / 'config.py'
 
