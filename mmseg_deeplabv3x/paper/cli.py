@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser().parse_args(argv)
     try:
         args.command(args)
-    except (ValueError, FileNotFoundError, ToolError) as error:
+    except (ValueError, OSError, ToolError) as error:
         sys.exit(f'paper.py: {error}')
 
 

@@ -73,9 +73,12 @@ def row_config(
 
     Raises:
         ValueError: If the row is only planned, is about another data set, takes a share of a batch
-            that is no whole number, or if ``options`` set what the row itself changes.
+            that is no whole number, if ``options`` set what the row itself changes, or ``iters``
+            is below 1.
     """
     options = dict(options or {})
+    if iters is not None and iters < 1:
+        raise ValueError(f'--iters must be at least 1, got {iters}.')
     if row.planned:
         raise ValueError(f'{row.id} is planned: {row.planned}.')
     if dataset and row.base in (CITYSCAPES, FINE_AND_COARSE):

@@ -48,6 +48,11 @@ def test_config_is_plain_and_complete(tmp_path, capsys):
         (['list', 'tabel3'], "paper.py: There is no row or table 'tabel3'; nearest: table3"),
         (['show', 'table4'], 'paper.py: table4 is 4 rows, name one: table4/os16'),
         (['config', 'table11/replicas2', '-o', 'x.py'], 'paper.py: table11/replicas2 is planned'),
+        (['show', 'table5/mg111', '--iters', '0'], 'paper.py: --iters must be at least 1, got 0'),
+        (
+            ['config', 'table5/mg111', '-o', f'{__file__}/x.py'],
+            f"paper.py: [Errno 17] File exists: '{__file__}'",
+        ),
         (['compare', 'no/such/folder'], 'paper.py: no/such/folder holds no result'),
     ],
 )
