@@ -106,10 +106,8 @@ def main(checkout: Path, argv: Sequence[str] | None = None) -> None:
         failed, verdict = bool(different), verdict_on(different)
     except ChaosError as error:
         failed, verdict = True, str(error)
-    command = f'tools/chaos.py --kills {args.kills} --iterations {args.iterations}'
-    text = report(
-        f'{command} --seed {args.seed}', soak.outcomes, soak.half_written, seconds, verdict
-    )
+    flags = f'--kills {args.kills} --iterations {args.iterations} --seed {args.seed}'
+    text = report(f'tools/chaos.py {flags}', soak.outcomes, soak.half_written, seconds, verdict)
     write_file(folder / 'report.md', text)
     print(f'\n{text}\n(in {folder}/report.md)')
     if failed:

@@ -118,8 +118,8 @@ class Training:
     def full_disk(self, size: int) -> Iterator[None]:
         """No file of the training's can grow beyond a size: writing fails with EFBIG.
 
-        A file system of its own would need privileges. To a program this is the same as ENOSPC:
-        some bytes are written, then there is an error.
+        A small file system of its own would need privileges; this needs Linux. To a program it is
+        as ENOSPC: some bytes are written, then there is an error.
 
         Args:
             size (int): Bytes; with 0, nothing can be written at all.

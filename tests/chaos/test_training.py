@@ -30,11 +30,11 @@ def test_a_kill_takes_the_group_and_what_was_said_before_is_heard(run, tmp_path)
     fork = (
         'import os, time; child = os.fork(); print("Iter(train) [3/9] eta: 0:01 x", flush=True); '
     )
-    alive = f'time.sleep(2) or open(r"{tmp_path}/alive", "w")'
+    alive = f'time.sleep(1) or open(r"{tmp_path}/alive", "w")'
     with run(fork + alive) as training:
         training.wait_until(lambda: training.done)
         training.kill()
-    time.sleep(2.2)
+    time.sleep(1.2)
     assert not (tmp_path / 'alive').exists()
 
 

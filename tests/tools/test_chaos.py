@@ -8,9 +8,7 @@ from pathlib import Path
 CHAOS = Path(__file__).parents[2] / 'tools/chaos.py'
 
 
-def test_a_killed_training_ends_with_the_weights_of_the_undisturbed_one(
-    tmp_path, monkeypatch, capsys
-):
+def test_a_killed_training_ends_with_the_weights_of_the_undisturbed_one(tmp_path, monkeypatch):
     line = ['chaos.py', '--kills', '2', '--iterations', '58', '--work-dir', f'{tmp_path}/run']
     monkeypatch.setattr('sys.argv', line)
     runpy.run_path(str(CHAOS), run_name='__main__')  # in here: importing takes long
