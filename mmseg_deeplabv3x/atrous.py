@@ -78,6 +78,8 @@ def check_multi_grid(
     """
     if multi_grid is None:
         return (1,) * num_units
+    if not isinstance(multi_grid, Sequence):
+        raise ValueError(f'multi_grid must be a list, such as (1, 2, 4), but got {multi_grid!r}.')
     rates = tuple(multi_grid)
     if len(rates) != num_units:
         raise ValueError(
@@ -170,6 +172,8 @@ def aspp_rates(rates: Sequence[int], output_stride: int) -> tuple[int, ...]:
         ValueError: If a rate would not stay a whole number of at least 1.
     """
     check_output_stride(output_stride)
+    if not isinstance(rates, Sequence):
+        raise ValueError(f'rates must be a list, such as (6, 12, 18), but got {rates!r}.')
     for rate in rates:
         if not isinstance(rate, int) or rate < 1 or rate * ASPP_REFERENCE_STRIDE % output_stride:
             raise ValueError(

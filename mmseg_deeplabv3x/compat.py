@@ -205,8 +205,13 @@ def skip_blank_lines() -> None:
         blank = osp.join(self.data_prefix['img_path'], self.img_suffix)
         infos = [info for info in infos if info['img_path'] != blank]
         for info in infos:
-            name = osp.basename(info['img_path'])
-            if len(name) > 255 or re.search('[\x00-\x1f\x7f\ufeff]', info['img_path']):
+            path = info['img_path']
+            if (
+                len(path) > 4096
+                or len(osp.basename(path)) > 255
+                or re.search('[\x00-\x1f\x7f\ufeff]', path)
+            ):
+                name = osp.relpath(path, self.data_prefix['img_path'])
                 raise ValueError(
                     f'{self.ann_file} holds {name[:50]!r}, which is no name of an image; expected '
                     'one name without suffix a line, in UTF-8 without a byte order mark.'

@@ -114,3 +114,12 @@ def test_fig4_the_filter_degenerates_to_1x1_on_a_65x65_map():
     assert atrous.valid_taps(65, 65, 1)[9] == 63 * 63
     ones = [atrous.valid_taps(65, 65, rate).get(1, 0) for rate in range(1, 66)]
     assert ones == sorted(ones)
+
+
+@pytest.mark.parametrize('value', [4, None, 2.5, {1: 2}])
+def test_what_is_no_list_is_named(value):
+    with pytest.raises(ValueError, match=r'^rates must be a list, such as \(6, 12, 18\), but got'):
+        atrous.aspp_rates(value, 16)
+    if value is not None:
+        with pytest.raises(ValueError, match='^multi_grid must be a list, .* but got'):
+            atrous.check_multi_grid(value, 3, 4)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import os.path as osp
+import re
 from collections.abc import Iterable, Iterator
 
 from ..datasets.reading import BadSampleError, check_is_file
@@ -28,11 +29,11 @@ def check_places(name: str, infos: list[dict], roots: Iterable[str]) -> list[Pro
         A problem for each image or label image that lies outside of all roots, or is a pipe, a
         device or a socket.
     """
-    roots = [osp.realpath(root) for root in roots if '://' not in root]
+    roots = [osp.realpath(root) for root in roots if not is_remote(root)]
     folders, problems = {}, []
     for info in infos:
         for path in (info['img_path'], info.get('seg_map_path')):
-            if path is None or '://' in path:
+            if path is None or is_remote(path):
                 continue
             folder, file = osp.split(path)
             if folder not in folders:
@@ -41,6 +42,11 @@ def check_places(name: str, infos: list[dict], roots: Iterable[str]) -> list[Pro
             if not inside or file in special:
                 problems += _look_closely(name, path, roots, info)
     return problems
+
+
+def is_remote(path: str) -> bool:
+    """Whether a path is an address of another file backend, such as s3://."""
+    return re.match(r'[\w+.-]+://', path) is not None
 
 
 def _look_closely(name: str, path: str, roots: list[str], info: dict) -> Iterator[Problem]:

@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 
 from ..datasets.reading import NO_FILE
-from .places import OUTSIDE
+from .places import OUTSIDE, is_remote
 from .problem import Problem
 from .sample import check_sample
 from .splits import Split, load_splits
@@ -77,7 +77,7 @@ def _missing(split: Split) -> list[Problem]:
     folders, problems = {}, []
     for info in split.infos:
         for path in (info['img_path'], info.get('seg_map_path')):
-            if path is None or '://' in path:
+            if path is None or is_remote(path):
                 continue
             folder, name = osp.split(path)
             if folder not in folders:

@@ -170,12 +170,12 @@ class BootstrapDataset:
 
 def _class_ids(hard_classes: Sequence[str | int], classes: Sequence[str]) -> list[int]:
     """Ids of classes given by name or id, without repetition."""
-    if isinstance(hard_classes, (str, int)) or not hard_classes:
+    if isinstance(hard_classes, str) or not isinstance(hard_classes, Sequence) or not hard_classes:
         raise ValueError(f'hard_classes must be a list of names or ids, got {hard_classes!r}.')
     ids = {name: i for i, name in enumerate(classes)}
     ids.update((i, i) for i in range(len(classes)))
     for hard in hard_classes:
-        if hard not in ids:
+        if not isinstance(hard, (str, int)) or hard not in ids:
             raise ValueError(
                 f'Hard class {hard!r} is unknown; the data set has {", ".join(classes)}.'
             )

@@ -207,9 +207,11 @@ def _read_bytes(path: str, backend_args: dict | None) -> bytes:
     except FileNotFoundError:
         raise MissingFileError(f'{path} does not exist.') from None
     except OSError as error:
-        raise BadSampleError(f'{path} cannot be read: {error.strerror}.') from error
+        raise BadSampleError(f'{path} cannot be read: {error.strerror or error}.') from error
     except ValueError as error:  # a path with a null byte
         raise BadSampleError(f'{path!r} cannot be read: {error}.') from error
+    except KeyError as error:  # '://' further on
+        raise BadSampleError(f'{path} cannot be read: no file backend {error}.') from error
     if not content:
         raise BadSampleError(f'{path} is empty (0 bytes).', 'empty')
     return content

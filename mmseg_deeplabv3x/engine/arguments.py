@@ -28,7 +28,7 @@ def train_parser() -> argparse.ArgumentParser:
         help='mixed precision: float16 with a loss scale on a GPU, bfloat16 on a CPU',
     )
     parser.add_argument(
-        '--seed', type=int, help="seed of all that is random (default: the config's, else 0)"
+        '--seed', type=_seed, help="seed of all that is random (default: the config's, else 0)"
     )
     return parser
 
@@ -109,11 +109,23 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=_Settings,
         default={},
         metavar='KEY=VALUE',
         help='override settings of the config, as in model.output_stride=8 or key="[a,b]"',
     )
+
+
+class _Settings(DictAction):
+    """mmengine's action, whose errors end the tool as those of other arguments do."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        try:
+            super().__call__(parser, namespace, values, option_string)
+        except (ValueError, AssertionError):
+            raise argparse.ArgumentError(
+                self, f'expected KEY=VALUE with paired brackets, but got {" ".join(values)!r}'
+            ) from None
 
 
 def config_file(path: str) -> str:
@@ -127,6 +139,14 @@ def _weights(path: str) -> str:
     if '://' not in path and not osp.isfile(path):
         raise argparse.ArgumentTypeError(f'there is no checkpoint file {path!r}')
     return path
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal() or int(text) >= 2**32:
+        raise argparse.ArgumentTypeError(
+            f'a seed is a whole number from 0 to 4294967295, but got {text!r}'
+        )
+    return int(text)
 
 
 def _output_stride(text: str) -> int:

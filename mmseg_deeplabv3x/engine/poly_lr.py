@@ -27,7 +27,7 @@ class DeepLabPolyLR(PolyLR):
             ``base * (1 - (iter - begin) / (end - begin)) ** power``.
 
     Raises:
-        ValueError: If ``by_epoch`` is missing.
+        ValueError: If ``by_epoch`` is missing, or another argument is no number or out of range.
     """
 
     def __init__(self, optimizer, by_epoch: Optional[bool] = None, power: float = 0.9, **kwargs):
@@ -36,6 +36,12 @@ class DeepLabPolyLR(PolyLR):
                 'DeepLabPolyLR needs by_epoch=False in its config (True for a schedule in epochs): '
                 'where it is missing, the runner takes the number of epochs for `end`.'
             )
+        for name, value in (('power', power), ('eta_min', kwargs.get('eta_min', 0.0))):
+            if not isinstance(value, (int, float)) or not 0 <= value < 100:
+                raise ValueError(f'{name} must be a number from 0 to below 100, but got {value!r}.')
+        for name in ('begin', 'end'):
+            if not isinstance(kwargs.get(name, 0), int):
+                raise ValueError(f'{name} must be a whole number, but got {kwargs[name]!r}.')
         super().__init__(optimizer, power=power, by_epoch=by_epoch, **kwargs)
 
     def load_state_dict(self, state_dict: dict) -> None:

@@ -82,14 +82,16 @@ class ImagePoolASPPHead(UpsampledLossMixin, BaseDecodeHead):
         fast: bool = True,
         **kwargs,
     ):
-        rates = tuple(rates)
         if loss_size not in ('labels', 'logits'):
             raise ValueError(f"loss_size must be 'labels' or 'logits', but got {loss_size!r}.")
-        if any(rate < 2 for rate in rates):
+        if not isinstance(rates, Sequence) or any(
+            not isinstance(rate, int) or rate < 2 for rate in rates
+        ):
             raise ValueError(
                 f'rates are those of the 3x3 branches at output_stride 16 and must be at least 2 '
-                f'(the 1x1 branch is always there), but got {rates}.'
+                f'(the 1x1 branch is always there), but got {rates!r}.'
             )
+        rates = tuple(rates)
         if loss_decode is None:
             loss_decode = dict(type='UpsampledCrossEntropyLoss')
             if kwargs.get('out_channels') == 1:

@@ -71,8 +71,13 @@ class CascadeNeck(BaseModule):
                 dict(type='Constant', val=1, layer=['_BatchNorm', 'GroupNorm']),
             ]
         super().__init__(init_cfg)
-        if num_blocks < 1:
-            raise ValueError(f'num_blocks must be at least 1, but got {num_blocks}.')
+        if not isinstance(num_blocks, int) or num_blocks < 1:
+            raise ValueError(f'num_blocks must be at least 1, but got {num_blocks!r}.')
+        if num_blocks > 64:  # building would go on until the memory is full
+            raise ValueError(f'num_blocks must be at most 64, but got {num_blocks}.')
+        for name, value in (('multi_grid', multi_grid), ('out_blocks', out_blocks)):
+            if value is not None and not isinstance(value, Sequence):
+                raise ValueError(f'{name} must be a list, but got {value!r}.')
         unit, units_of_blocks = ResNet.arch_settings[depth]
         planes = base_channels * 8
         last_norm = 'norm2' if unit is BasicBlock else 'norm3'
@@ -83,7 +88,8 @@ class CascadeNeck(BaseModule):
         self.copy_block4 = copy_block4
         self.multi_grids = self._multi_grid_of_each_block(multi_grid, num_blocks)
         self.out_blocks = tuple(out_blocks or (self.last_block,))
-        if not all(FIRST_BLOCK - 1 <= block <= self.last_block for block in self.out_blocks):
+        legal = range(FIRST_BLOCK - 1, self.last_block + 1)
+        if not all(block in legal for block in self.out_blocks):
             raise ValueError(
                 f'out_blocks must be from {FIRST_BLOCK - 1} (the input) to {self.last_block}, '
                 f'but got {self.out_blocks}.'

@@ -25,15 +25,16 @@ def read_split(path: str | os.PathLike) -> list[str]:
     if not path.is_file():
         raise FileNotFoundError(f'There is no list of images {path}.')
     try:
-        lines = path.read_text('utf-8').splitlines()
+        lines = path.read_text('utf-8').split('\n')
     except UnicodeDecodeError as error:
         raise ValueError(f'{path} is no text file of image names.') from error
     names = [line.strip() for line in lines if line.strip()]
     if not names:
         raise ValueError(f'{path} lists no image.')
     for name in names:
-        if name != os.path.basename(name) or name in ('.', '..') or len(name.split()) > 1:
-            raise ValueError(f'{path} holds {name!r}, which is no name of an image.')
+        is_name = name == os.path.basename(name) and name not in ('.', '..') and len(name) < 256
+        if not is_name or not name.isprintable() or len(name.split()) > 1:
+            raise ValueError(f'{path} holds {name[:50]!r}, which is no name of an image.')
     name, count = Counter(names).most_common(1)[0]
     if count > 1:
         raise ValueError(f'{path} holds {name!r} {count} times.')

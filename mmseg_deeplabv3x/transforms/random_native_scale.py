@@ -29,13 +29,13 @@ class RandomNativeScale(BaseTransform):
     """
 
     def __init__(self, ratio_range: tuple[float, float] = (0.5, 2.0), step: float | None = 0.25):
-        if len(ratio_range) != 2 or not 0 < ratio_range[0] <= ratio_range[1] < np.inf:
+        if not are_numbers(ratio_range, 2) or not 0 < ratio_range[0] <= ratio_range[1] < np.inf:
             raise ValueError(
-                f'ratio_range must be two factors with 0 < low <= high, got {ratio_range}.'
+                f'ratio_range must be two factors with 0 < low <= high, got {ratio_range!r}.'
             )
         low, high = ratio_range
-        if step is not None and not step > 0:
-            raise ValueError(f'step must be positive, or None for any factor, got {step}.')
+        if step is not None and not (are_numbers([step], 1) and step > 0):
+            raise ValueError(f'step must be positive, or None for any factor, got {step!r}.')
         if step is not None and not np.isclose((high - low) / step, round((high - low) / step)):
             raise ValueError(f'step must divide the range from {low} to {high}, got {step}.')
         self.ratio_range = (low, high)
@@ -65,3 +65,12 @@ class RandomNativeScale(BaseTransform):
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}(ratio_range={self.ratio_range}, step={self.step})'
+
+
+def are_numbers(values, count: int) -> bool:
+    """Whether an argument is a list of so many numbers."""
+    return (
+        isinstance(values, (list, tuple))
+        and len(values) == count
+        and all(isinstance(value, (int, float)) for value in values)
+    )

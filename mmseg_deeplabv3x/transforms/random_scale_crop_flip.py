@@ -11,7 +11,7 @@ from mmcv.transforms import BaseTransform
 from mmcv.transforms.utils import cache_randomness
 from mmseg.registry import TRANSFORMS
 
-from .random_native_scale import RandomNativeScale
+from .random_native_scale import RandomNativeScale, are_numbers
 
 # Regions start where the pixel grids of both sizes meet, up to this part of the smaller pixel.
 ALIGNMENT = 1 / 64
@@ -54,15 +54,15 @@ class RandomScaleCropFlip(BaseTransform):
         flip_prob: float = 0.5,
         ignore_index: int = 255,
     ):
-        size = (crop_size, crop_size) if isinstance(crop_size, int) else tuple(crop_size)
-        if len(size) != 2 or any(not isinstance(side, int) or side < 1 for side in size):
+        size = (crop_size, crop_size) if isinstance(crop_size, int) else crop_size
+        if not are_numbers(size, 2) or any(not isinstance(side, int) or side < 1 for side in size):
             raise ValueError(
-                f'crop_size must be a positive whole number, or (height, width), got {crop_size}.'
+                f'crop_size must be a positive whole number, or (height, width), got {crop_size!r}.'
             )
         for name, value in (('cat_max_ratio', cat_max_ratio), ('flip_prob', flip_prob)):
-            if not 0 <= value <= 1:
-                raise ValueError(f'{name} must be between 0 and 1, got {value}.')
-        self.crop_size = size
+            if not are_numbers([value], 1) or not 0 <= value <= 1:
+                raise ValueError(f'{name} must be between 0 and 1, got {value!r}.')
+        self.crop_size = tuple(size)
         self.cat_max_ratio = cat_max_ratio
         self.ignore_index = ignore_index
         self.scale = RandomNativeScale(ratio_range, step)

@@ -1,3 +1,5 @@
+from unittest import mock
+
 import numpy as np
 import pytest
 import torch.distributed
@@ -232,3 +234,10 @@ def test_rank_0_builds_for_all(tiny, tmp_path):
     )
     assert (tmp_path / 'rank0.npz').is_file()
     assert not (tmp_path / 'rank1.npz').exists()
+
+
+@pytest.mark.parametrize('hard_classes', [None, 2.5, {}, [[1]], [{'a': 1}], [1.0]])
+def test_hard_classes_that_are_none_are_named(hard_classes):
+    dataset = mock.Mock(metainfo=dict(classes=('sky', 'tree')))
+    with pytest.raises(ValueError, match='(?i)^hard.class'):
+        BootstrapDataset(dataset, hard_classes, times=2, lazy_init=True)

@@ -185,6 +185,12 @@ def test_no_program_is_run_on_postscript(tmp_path, monkeypatch, read):
     assert not (tmp_path / 'canary').exists()
 
 
+def test_a_path_with_the_mark_of_an_address(tmp_path):
+    path = f'{tmp_path}/s3://a.png'
+    with pytest.raises(BadSampleError, match=f'{path} cannot be read: no file backend'):
+        read_image(path)
+
+
 def test_a_folder_is_no_file(tmp_path):
     with pytest.raises(BadSampleError, match=f'{tmp_path} cannot be read: Is a directory'):
         read_image(str(tmp_path))

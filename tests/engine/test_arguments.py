@@ -50,6 +50,21 @@ def test_no_such_checkpoint_is_one_sentence(config, capsys):
     assert arguments.test_parser().parse_args([config, url]).checkpoint == url
 
 
+@pytest.mark.parametrize('seed', ['-1', '1.5', '4294967296', 'x'])
+def test_a_seed_that_no_generator_takes_is_one_sentence(config, seed, capsys):
+    with pytest.raises(SystemExit):
+        arguments.train_parser().parse_args([config, f'--seed={seed}'])
+    assert f'from 0 to 4294967295, but got {seed!r}' in capsys.readouterr().err
+    assert arguments.train_parser().parse_args([config, '--seed', '4294967295']).seed == 2**32 - 1
+
+
+@pytest.mark.parametrize('option', ['key', 'key=[1,2', 'key=(1,(2)'])
+def test_a_setting_that_is_none_is_one_sentence(config, option, capsys):
+    with pytest.raises(SystemExit):
+        arguments.train_parser().parse_args([config, '--cfg-options', option])
+    assert f'expected KEY=VALUE with paired brackets, but got {option!r}' in capsys.readouterr().err
+
+
 def test_show_and_show_dir_exclude_each_other(config, checkpoint, capsys):
     with pytest.raises(SystemExit):
         arguments.test_parser().parse_args([config, checkpoint, '--show', '--show-dir', 'pictures'])

@@ -147,3 +147,20 @@ def test_under_a_runner_max_iters_alone_sets_the_length(tmp_path, monkeypatch):
     assert len(model.rates) == 7
     expected = [poly(0.007, iteration, 5) for iteration in range(5)]
     assert model.rates[2:] == pytest.approx(expected, rel=1e-12, abs=0)
+
+
+@pytest.mark.parametrize(
+    'arguments, name',
+    [
+        (dict(power='a'), 'power'),
+        (dict(power=float('nan')), 'power'),
+        (dict(power=-1), 'power'),
+        (dict(eta_min=None), 'eta_min'),
+        (dict(end='9'), 'end'),
+        (dict(begin=0.5), 'begin'),
+    ],
+)
+def test_an_argument_that_is_no_number_is_named(arguments, name):
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+    with pytest.raises(ValueError, match=f'{name} must be a .*number'):
+        DeepLabPolyLR(optimizer, by_epoch=False, **arguments)

@@ -199,3 +199,9 @@ def test_one_output_channel_is_trained_by_a_sigmoid(head):
     full = F.interpolate(logits, (65, 65), mode='bilinear', align_corners=True)
     expected = F.binary_cross_entropy_with_logits(full, labels.float())
     assert abs(net.loss_by_feat(logits, samples)['loss_ce'] - expected) < 1e-6
+
+
+@pytest.mark.parametrize('rates', [6, None, '6', [6, None]])
+def test_rates_that_are_none_are_named(build, rates):
+    with pytest.raises(ValueError, match='^rates are those of the 3x3 branches'):
+        build(type='ImagePoolASPPHead', in_channels=4, num_classes=2, rates=rates)

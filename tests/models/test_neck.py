@@ -127,3 +127,18 @@ def test_a_block_is_a_copy_of_block4(backbone, neck):
 def test_errors(neck, cfg, message):
     with pytest.raises(ValueError, match=message):
         neck(**cfg)
+
+
+@pytest.mark.parametrize(
+    'arguments, name',
+    [
+        (dict(num_blocks=None), 'num_blocks'),
+        (dict(num_blocks=10**9), 'num_blocks'),
+        (dict(multi_grid=2), 'multi_grid'),
+        (dict(out_blocks=5), 'out_blocks'),
+        (dict(out_blocks=['5']), 'out_blocks'),
+    ],
+)
+def test_an_argument_of_another_type_is_named(neck, arguments, name):
+    with pytest.raises(ValueError, match=f'^{name} must be'):
+        neck(**arguments)

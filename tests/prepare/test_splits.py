@@ -35,3 +35,11 @@ def test_a_missing_list_is_named(tmp_path):
 
 def test_first_few():
     assert first_few('abc') == 'a, b, c' and first_few('abcde') == 'a, b, c and 2 more'
+
+
+@pytest.mark.parametrize('name', ['\ufeffa', 'a\0', 'a\u2028b', 'x' * 300, 'y/' * 3000])
+def test_a_line_that_is_no_name_is_refused_in_short(tmp_path, name):
+    (tmp_path / 'list.txt').write_text(f'{name}\nb\n', 'utf-8')
+    with pytest.raises(ValueError, match='list.txt holds .* no name of an image') as error:
+        read_split(tmp_path / 'list.txt')
+    assert len(str(error.value)) < 400

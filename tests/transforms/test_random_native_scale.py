@@ -69,3 +69,11 @@ def test_numpys_global_seed_decides():
 def test_bad_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         RandomNativeScale(**arguments)
+
+
+@pytest.mark.parametrize(
+    'arguments', [dict(ratio_range=2), dict(ratio_range=('a', 2)), dict(step='a'), dict(step=[1])]
+)
+def test_an_argument_that_is_no_number_is_named(arguments):
+    with pytest.raises(ValueError, match=f'^{next(iter(arguments))} must be'):
+        RandomNativeScale(**arguments)

@@ -165,3 +165,11 @@ def test_bad_arguments(arguments, message):
 def test_counting_needs_8_bit_labels(labels):
     with pytest.raises(ValueError, match='cat_max_ratio counts gt_seg_map, .* uint8, got'):
         RandomScaleCropFlip(30, cat_max_ratio=0.75)(dict(img=sample()['img'], gt_seg_map=labels))
+
+
+@pytest.mark.parametrize(
+    'arguments', [dict(crop_size=None), dict(crop_size='ab'), dict(crop_size=5, flip_prob='a')]
+)
+def test_an_argument_that_is_no_number_is_named(arguments):
+    with pytest.raises(ValueError, match=f'^{list(arguments)[-1]} must be'):
+        RandomScaleCropFlip(**arguments)
