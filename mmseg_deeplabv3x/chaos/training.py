@@ -164,7 +164,10 @@ class Training:
         progress = PROGRESS.search(line)
         if not progress or progress[1] != 'train':
             return
-        self.done = int(progress[2].split('/')[0])
+        iteration = int(progress[2].split('/')[0])
+        if iteration == self.done:  # a log that cannot be written repeats its lines on stderr
+            return
+        self.done = iteration
         if not self.first:
             self.first, self.startup = self.done, self.age
         else:

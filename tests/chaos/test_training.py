@@ -26,6 +26,13 @@ def test_its_progress_is_understood_and_logged(start, tmp_path):
     assert (tmp_path / 'run.log').read_text().count('Iter(train)') == 90
 
 
+def test_an_iteration_that_is_told_again_took_its_time_all_the_same(run):
+    told = ['Iter(train) [3/9] eta: 0:01 x', *['Iter(train) [4/9] eta: 0:01 x'] * 2]
+    with run(f'import time; [print(line) or time.sleep(0.2) for line in {told}]') as training:
+        training.finish(print)
+    assert training.seconds[4] > 0.1
+
+
 def test_a_kill_takes_the_group_and_what_was_said_before_is_heard(run, tmp_path):
     fork = (
         'import os, time; child = os.fork(); print("Iter(train) [3/9] eta: 0:01 x", flush=True); '
