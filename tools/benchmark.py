@@ -2,11 +2,11 @@
 
 import argparse
 
-from mmseg_deeplabv3x.benchmarks import aspp, loss, metric, model, pipeline, shapes, train
+from mmseg_deeplabv3x.benchmarks import aspp, loss, metric, model, pipeline, shapes, taps, train
 
 SUBJECTS = {
     module.__name__.rpartition('.')[2]: module
-    for module in (aspp, loss, metric, model, pipeline, shapes, train)
+    for module in (aspp, loss, metric, model, pipeline, shapes, taps, train)
 }
 
 

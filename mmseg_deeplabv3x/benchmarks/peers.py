@@ -66,7 +66,9 @@ def mmseg_model(depth: int, output_stride: int, own_head: bool, num_classes: int
     return _build(cfg)
 
 
-def our_model(depth: int, output_stride: int, num_classes: int = 21, **head) -> nn.Module:
+def our_model(
+    depth: int, output_stride: int, channels_last: bool = False, num_classes: int = 21, **head
+) -> nn.Module:
     """Build ours, with the layers of :func:`mmseg_model` (deep stem, no Multi_Grid)."""
     init_default_scope('mmseg')
     model = dict(
@@ -77,6 +79,7 @@ def our_model(depth: int, output_stride: int, num_classes: int = 21, **head) -> 
             type='ImagePoolASPPHead', in_channels=2048, num_classes=num_classes, **head
         ),
         output_stride=output_stride,
+        channels_last=channels_last,
         train_cfg={},
     )
     return _build(ConfigDict(model))

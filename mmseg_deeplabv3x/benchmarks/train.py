@@ -44,9 +44,7 @@ def run(args: argparse.Namespace) -> str:
         'mmseg, its own heads': mmseg_model(args.depth, args.output_stride, own_head=True),
         'torchvision': torchvision_model(args.depth) if args.output_stride == 8 else None,
         'ours': our_model(args.depth, args.output_stride),
-        'ours, channels_last': our_model(args.depth, args.output_stride).to(
-            memory_format=torch.channels_last
-        ),
+        'ours, channels_last': our_model(args.depth, args.output_stride, channels_last=True),
     }
     ways = {
         name: _step(model.train(), images, samples, args.amp)

@@ -9,7 +9,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from ..ops import upsampled_argmax
-from .onednn_conv import use_onednn
+from .pointwise_conv import speed_up_pointwise
 
 
 class FastPredictionMixin:
@@ -24,8 +24,8 @@ class FastPredictionMixin:
         """Prepare for prediction, once and for all.
 
         BN is folded into the convolutions before it, weights are stored in channels_last, and on a
-        CPU oneDNN computes all convolutions. Whole images at their own size get their classes
-        straight from the network's logits, unless probabilities are asked for.
+        CPU oneDNN computes the 1x1 convolutions too. Whole images at their own size get their
+        classes straight from the network's logits, unless probabilities are asked for.
 
         Args:
             probabilities (bool): Whether predictions keep ``seg_logits``. Default: False.
@@ -37,7 +37,7 @@ class FastPredictionMixin:
         if self._speed is None:
             fuse_conv_bn(self)
             self.to(memory_format=torch.channels_last)
-            use_onednn(self)
+            speed_up_pointwise(self)
         self._speed = 'probabilities' if probabilities else 'classes'
         return self
 

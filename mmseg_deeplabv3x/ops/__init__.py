@@ -1,7 +1,7 @@
 """Exact, faster versions of the hot spots, in plain PyTorch and usable on their own."""
 
 from .conv_of_concat import conv_of_concat
-from .onednn_conv import onednn_conv2d
+from .pointwise_conv import pointwise_conv2d
 from .recording import is_recorded
 from .upsampled_argmax import upsampled_argmax
 from .upsampled_cross_entropy import upsampled_cross_entropy
@@ -10,7 +10,7 @@ from .valid_tap_conv import valid_tap_conv2d
 __all__ = [
     'conv_of_concat',
     'is_recorded',
-    'onednn_conv2d',
+    'pointwise_conv2d',
     'upsampled_argmax',
     'upsampled_cross_entropy',
     'valid_tap_conv2d',

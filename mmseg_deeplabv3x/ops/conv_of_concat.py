@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .pointwise_conv import pointwise_conv2d
+
 
 def conv_of_concat(maps: Sequence[Tensor], weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Equal to ``conv2d(cat(maps, dim=1), weight, bias, padding='same')`` up to rounding.
@@ -33,6 +35,8 @@ def conv_of_concat(maps: Sequence[Tensor], weight: Tensor, bias: Tensor | None =
 
 
 def _same_conv(part, weight, size):
+    if weight.shape[2] == 1:
+        return pointwise_conv2d(part, weight)
     return F.conv2d(part, weight, padding=weight.shape[2] // 2)
 
 

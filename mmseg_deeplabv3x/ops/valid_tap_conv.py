@@ -8,22 +8,22 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .onednn_conv import onednn_conv2d
+from .pointwise_conv import pointwise_conv2d
 
-# On a CPU, one product a tap beats one convolution once fewer of the products are left than this
-# (tools/benchmark.py aspp).
-CPU_SHARE = 2 / 3
+# On a CPU, one product a tap beats the convolution once less of the products than this are left,
+# the more the larger the map and the fewer the filters (tools/benchmark.py taps).
+CPU_SHARE = 0.9
 
 
 def valid_tap_conv2d(x: Tensor, weight: Tensor, rate: int, bias: Tensor | None = None) -> Tensor:
     """Equal to ``conv2d(x, weight, bias, padding=rate, dilation=rate)`` up to rounding.
 
     At a large rate most taps of most positions fall on the padding (paper, section 3.3): of a
-    33x33 map, a filter at rate 18 has 41 % of its taps on the map. Only those are multiplied, in
-    forward and backward: each tap is one matrix product over the rectangle of positions for which
-    it is valid. At a rate of the map's size or more, the centre tap is all that is left, a 1x1
-    convolution. Where the convolution itself is faster (on a GPU, under autocast, while most taps
-    are valid), it is taken.
+    33x33 map, a filter at rate 18 has 41 % of its taps on the map. Only those are multiplied: each
+    tap is one matrix product over the rectangle of positions for which it is valid, in forward and
+    for the gradient of the filters. At a rate of the map's size or more, the centre tap is all that is left, a 1x1
+    convolution. Where the convolution itself is faster (on a GPU, under autocast, at rate 1, while
+    nearly all taps are valid), it is taken.
 
     Args:
         x (Tensor): (N, C, H, W); fastest in channels_last.
@@ -39,12 +39,17 @@ def valid_tap_conv2d(x: Tensor, weight: Tensor, rate: int, bias: Tensor | None =
     """
     height, width = x.shape[2:]
     if rate >= max(height, width):
-        return F.conv2d(x, weight[:, :, 1:2, 1:2], bias)
+        return pointwise_conv2d(x, weight[:, :, 1:2, 1:2], bias)
     on_cpu = x.device.type == 'cpu' and not _cpu_autocast()
-    if on_cpu and valid_share(height, width, rate) < CPU_SHARE:
-        y = _ValidTapConv.apply(x, weight, rate)
+    if on_cpu and rate > 1 and valid_share(height, width, rate) < CPU_SHARE:
+        y = conv2d_by_taps(x, weight, rate)
         return y if bias is None else y + bias[:, None, None]
     return F.conv2d(x, weight, bias, padding=rate, dilation=rate)
+
+
+def conv2d_by_taps(x: Tensor, weight: Tensor, rate: int) -> Tensor:
+    """:func:`valid_tap_conv2d` without a bias, whatever the share of valid taps."""
+    return _ValidTapConv.apply(x, weight, rate)
 
 
 def valid_share(height: int, width: int, rate: int) -> float:
@@ -80,28 +85,36 @@ class _ValidTapConv(torch.autograd.Function):
                 'for second derivatives.'
             )
         x, weight = ctx.saved_tensors
-        x, grad = x.permute(0, 2, 3, 1), grad.permute(0, 2, 3, 1).contiguous()
         needs_x, needs_weight, _ = ctx.needs_input_grad
-        # contiguous as (N, H, W, C) and (3, 3, O, C), for the products
-        grad_x = torch.zeros_like(x, memory_format=torch.contiguous_format) if needs_x else None
-        grad_taps = weight.new_zeros(3, 3, *weight.shape[:2]) if needs_weight else None
-        for number, (tap, outputs, inputs) in enumerate(_taps(x, weight, ctx.rate)):
-            part = grad[outputs]
-            if part.numel() and needs_x:
-                grad_x[inputs] += _product(part, tap.t())
-            if part.numel() and needs_weight:
-                flat = part.flatten(0, 2).t()
-                torch.mm(flat, x[inputs].flatten(0, 2), out=grad_taps[divmod(number, 3)])
         return (
-            grad_x.permute(0, 3, 1, 2) if needs_x else None,
-            grad_taps.permute(2, 3, 0, 1) if needs_weight else None,
+            _input_gradient(x, weight, grad, ctx.rate) if needs_x else None,
+            _filter_gradient(x, weight, grad, ctx.rate) if needs_weight else None,
             None,
         )
 
 
+def _input_gradient(x, weight, grad, rate):
+    # that of the convolution: it sums over the few channels of the output, and is as fast
+    one, rates = [1, 1], [rate, rate]
+    needed = [True, False, False]
+    return torch.ops.aten.convolution_backward(
+        grad, x, weight, None, one, rates, rates, False, [0, 0], 1, needed
+    )[0]
+
+
+def _filter_gradient(x, weight, grad, rate):
+    x, grad = x.permute(0, 2, 3, 1), grad.permute(0, 2, 3, 1)
+    taps = weight.new_zeros(3, 3, *weight.shape[:2])
+    for number, (_, outputs, inputs) in enumerate(_taps(x, weight, rate)):
+        part = grad[outputs]
+        if part.numel():
+            torch.mm(part.flatten(0, 2).t(), x[inputs].flatten(0, 2), out=taps[divmod(number, 3)])
+    return taps.permute(2, 3, 0, 1)
+
+
 def _product(positions, matrix):
     """Multiply (N, h, w, C) by (O, C): (N, h, w, O)."""
-    result = onednn_conv2d(positions.permute(0, 3, 1, 2), matrix[:, :, None, None])
+    result = pointwise_conv2d(positions.permute(0, 3, 1, 2), matrix[:, :, None, None])
     return result.permute(0, 2, 3, 1)
 
 

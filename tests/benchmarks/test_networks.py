@@ -1,4 +1,4 @@
-"""aspp, model and train: all ways do the same thing, and each has a line in the table."""
+"""aspp, taps, model and train: all ways do the same thing, and each has a line in the table."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 import pytest
 import torch
 
-from mmseg_deeplabv3x.benchmarks import aspp, model, train
+from mmseg_deeplabv3x.benchmarks import aspp, model, taps, train
 from mmseg_deeplabv3x.benchmarks.peers import mmseg_model, our_model
 
 
@@ -34,6 +34,17 @@ def test_the_heads_are_the_same(shape):
         outputs = [head([x]) for head in heads.values()]
     for output in outputs[1:]:
         assert (output - outputs[0]).abs().max() < 1e-3 * outputs[0].abs().max()
+
+
+def test_taps():
+    table = run(taps, '--channels', '4', '5', '--size', '9', '--rates', '2', '8')
+    cases = re.findall(r'rate (\d), (\d+)% of the taps on the map \| ([^|]*) \|', table)
+    # 9 + 2 * 7 of 3 * 9 taps fit along each side at rate 2, 9 + 2 at rate 8
+    assert cases == [
+        (rate, share, way)
+        for rate, share in (('2', '73'), ('8', '17'))
+        for way in ('conv2d', 'by taps')
+    ]
 
 
 def test_model():

@@ -50,7 +50,7 @@ def test_counts_the_taps_as_the_papers_figure_4_does(size, rate):
     assert valid_share(*size, rate) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize('rate', [18, 33, 6])
+@pytest.mark.parametrize('rate', [18, 33, 6, 2])
 def test_only_valid_taps_are_multiplied(rate):
     x, weight = draw(1, 33, 33)
     with FlopCounterMode(display=False) as counter:

@@ -1,0 +1,53 @@
+"""1x1 convolution by oneDNN, which PyTorch does not always choose."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+# PyTorch's bound, see pointwise_conv2d
+_BATCH = 16
+
+
+def pointwise_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Equal to ``conv2d`` with 1x1 filters up to rounding, forward and backward by oneDNN.
+
+    For a batch below 16 on one thread, PyTorch computes 1x1 convolutions and their gradients by
+    plain matrix products (``use_mkldnn`` in ``aten/src/ATen/native/Convolution.cpp``), slower than
+    oneDNN by up to a half on the CPU that was measured (``docs/benchmarks.md``). But every row of a
+    map may as well be an image of a larger batch: in channels_last that is a view. Where PyTorch
+    takes oneDNN by itself, or has none, this is ``conv2d``.
+
+    Args:
+        x (Tensor): (N, C, H, W), faster only with the channels innermost in memory.
+        weight (Tensor): (O, C, 1, 1).
+        bias (Tensor, optional): (O,).
+
+    Returns:
+        Tensor: (N, O, H, W).
+    """
+    if not _serves(x):
+        return F.conv2d(x, weight, bias)
+    y = F.conv2d(_row_batch(x), weight, bias)
+    n, _, height, width = x.shape
+    return y.permute(0, 2, 3, 1).reshape(n, height, width, len(weight)).permute(0, 3, 1, 2)
+
+
+def _row_batch(x: Tensor) -> Tensor:
+    """The rows of maps, (N, C, H, W), as a batch, (N * H, C, W, 1)."""
+    n, channels, height, width = x.shape
+    rows = x.permute(0, 2, 3, 1).reshape(n * height, width, 1, channels)
+    return rows.permute(0, 3, 1, 2)
+
+
+def _serves(x: Tensor) -> bool:
+    n, _, height, _ = x.shape
+    return (
+        x.device.type == 'cpu'
+        and x.dtype == torch.float32
+        and x.stride(1) == 1
+        and n < _BATCH <= n * height
+        and torch.get_num_threads() == 1
+        and torch.backends.mkldnn.is_available()
+    )
