@@ -21,9 +21,9 @@ def valid_tap_conv2d(x: Tensor, weight: Tensor, rate: int, bias: Tensor | None =
     At a large rate most taps of most positions fall on the padding (paper, section 3.3): of a
     33x33 map, a filter at rate 18 has 41 % of its taps on the map. Only those are multiplied: each
     tap is one matrix product over the rectangle of positions for which it is valid, in forward and
-    for the gradient of the filters. At a rate of the map's size or more, the centre tap is all that is left, a 1x1
-    convolution. Where the convolution itself is faster (on a GPU, under autocast, at rate 1, while
-    nearly all taps are valid), it is taken.
+    for the gradient of the filters. At a rate of the map's size or more, the centre tap is all that
+    is left, a 1x1 convolution. Where the convolution itself is faster (on a GPU, under autocast, at
+    rate 1, while nearly all taps are valid), it is taken.
 
     Args:
         x (Tensor): (N, C, H, W); fastest in channels_last.
