@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import copy
 
 import torch
 from mmengine.registry import init_default_scope
@@ -30,7 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> str:
     """Time forward and backward of both heads in turns.
 
-    A map of 33 is a crop of 513 at output_stride 16, one of 65 at 8; rates follow.
+    A map of 33 is a crop of 513 at output_stride 16, one of 65 at 8; rates follow. 'channels_last'
+    is the layout in which a network with ``channels_last=True`` has its maps and filters.
 
     Args:
         args: As declared by :func:`add_arguments`.
@@ -50,6 +52,10 @@ def run(args: argparse.Namespace) -> str:
             if torch.cuda.is_available():
                 x = x.cuda()
             ways = {way: _step(head, x) for way, head in heads.items()}
+            ways['ours, channels_last'] = _step(
+                copy.deepcopy(heads['ours']).to(memory_format=torch.channels_last),
+                x.to(memory_format=torch.channels_last),
+            )
             results.append(compare(f'{size}x{size}, rates {rates}, {name}', ways, args.rounds))
     return report(results, args)
 

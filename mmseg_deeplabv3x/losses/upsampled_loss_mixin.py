@@ -8,7 +8,7 @@ from .upsampled_cross_entropy_loss import UpsampledCrossEntropyLoss
 
 
 class UpsampledLossMixin:
-    """Put it before a decode head: ``class FastFCNHead(UpsampledLossMixin, FCNHead)``.
+    """Put it before a decode head: ``class UpsampledFCNHead(UpsampledLossMixin, FCNHead)``.
 
     mmseg's heads upsample their logits before any loss sees them. This one hands them as they are
     to an ``UpsampledCrossEntropyLoss``; with another loss, several losses or a pixel sampler it

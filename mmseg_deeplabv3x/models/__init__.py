@@ -1,6 +1,7 @@
 """The network: pure modules, registered in mmseg's MODELS."""
 
 from .backbone import AtrousResNet
+from .fcn_head import UpsampledFCNHead
 from .head import ImagePoolASPPHead
 from .neck import CascadeNeck
 from .segmentor import DeepLabV3
@@ -13,5 +14,6 @@ __all__ = [
     'DeepLabV3',
     'ImagePoolASPPHead',
     'RunningMeanTTAModel',
+    'UpsampledFCNHead',
     'ValidTapConv2d',
 ]

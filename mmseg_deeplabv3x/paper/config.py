@@ -154,7 +154,7 @@ def _fit_parts(model: Config) -> None:
         if 'base_channels' in backbone:
             neck.base_channels = backbone.base_channels
     head.in_channels = backbone.get('base_channels', 64) * 8 * unit.expansion
-    if head.type == 'FCNHead':
+    if head.type == 'UpsampledFCNHead':
         head.channels = head.in_channels
 
 

@@ -54,7 +54,7 @@ def reduced(name: str, root: Path) -> Config:
     model.data_preprocessor.size = (CROP, CROP)
     model.backbone.update(base_channels=WIDTH, init_cfg=None)
     model.decode_head.in_channels = narrow
-    model.decode_head.channels = narrow if model.decode_head.type == 'FCNHead' else WIDTH
+    model.decode_head.channels = narrow if model.decode_head.type == 'UpsampledFCNHead' else WIDTH
     if 'neck' in model:
         model.neck.base_channels = WIDTH
     if 'auxiliary_head' in model:

@@ -13,7 +13,7 @@ model = dict(
     ),
     decode_head=dict(
         _delete_=True,
-        type='FCNHead',
+        type='UpsampledFCNHead',
         num_convs=0,
         concat_input=False,
         in_channels=2048,
@@ -21,6 +21,5 @@ model = dict(
         num_classes=21,
         dropout_ratio=0.1,
         align_corners=True,
-        loss_decode=dict(type='CrossEntropyLoss', avg_non_ignore=True),
     ),
 )
