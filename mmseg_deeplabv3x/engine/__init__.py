@@ -4,6 +4,7 @@ from .autocast_optim_wrapper import AutocastOptimWrapper
 from .checkpoint_backend import CheckpointBackend
 from .exact_resume_hook import ExactResumeHook
 from .finite_step_hook import FiniteStepHook
+from .gradient_compression_hook import GradientCompressionHook
 from .loader_workers import init_worker_in_own_group
 from .poly_lr import DeepLabPolyLR
 from .progress_logger_hook import ProgressLoggerHook
@@ -20,6 +21,7 @@ __all__ = [
     'DeepLabPolyLR',
     'ExactResumeHook',
     'FiniteStepHook',
+    'GradientCompressionHook',
     'ProgressLoggerHook',
     'SafeCheckpointHook',
     'SafeLocalVisBackend',
