@@ -2,11 +2,22 @@
 
 import argparse
 
-from mmseg_deeplabv3x.benchmarks import aspp, loss, metric, model, pipeline, shapes, taps, train
+from mmseg_deeplabv3x.benchmarks import (
+    aspp,
+    loader,
+    loss,
+    metric,
+    model,
+    pipeline,
+    scale,
+    shapes,
+    taps,
+    train,
+)
 
 SUBJECTS = {
     module.__name__.rpartition('.')[2]: module
-    for module in (aspp, loss, metric, model, pipeline, shapes, taps, train)
+    for module in (aspp, loader, loss, metric, model, pipeline, scale, shapes, taps, train)
 }
 
 
