@@ -146,14 +146,21 @@ def test_out_indices_and_sizes(backbone, output_stride):
 
 
 @pytest.mark.filterwarnings('error:torch.utils.checkpoint')
-def test_activation_checkpointing_gives_the_same_gradients(backbone):
+@pytest.mark.parametrize('depth', [18, 50])
+def test_activation_checkpointing_changes_nothing(backbone, depth):
+    """Neither the gradients nor, upstream, the statistics that BN would count twice."""
     image = torch.randn(2, 3, 65, 65)
-    gradients = []
+    gradients, states = [], []
     for with_cp in (False, True):
-        net = backbone(with_cp=with_cp)
-        net(image)[-1].sum().backward()
+        net = backbone(depth=depth, with_cp=with_cp)
+        net.train()
+        for _ in range(2):
+            net(image)[-1].sum().backward()
         gradients.append(net.layer1[0].conv1.weight.grad)
+        states.append(net.state_dict())
     torch.testing.assert_close(gradients[1], gradients[0])
+    torch.testing.assert_close(states[1], states[0])
+    assert states[0]['bn1.num_batches_tracked'] == 2
 
 
 def test_frozen_stages_are_not_trained(backbone):
