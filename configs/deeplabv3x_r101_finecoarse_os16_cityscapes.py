@@ -1,9 +1,8 @@
 """Cityscapes for the test server: 3475 fine images (train and val) and 20000 coarse ones.
 
 Paper: Table 13: 81.3 mIoU on Cityscapes test. Coarse images and labels are those of
-``leftImg8bit_trainextra.zip`` and ``gtCoarse.zip``; mmseg's
-``tools/dataset_converters/cityscapes.py --gt-dir gtCoarse`` makes the train ids. val is trained on:
-the mIoU logged during training is no result.
+``leftImg8bit_trainextra.zip`` and ``gtCoarse.zip``, of which ``tools/prepare_data.py cityscapes``
+makes the train ids. val is trained on: the mIoU logged during training is no result.
 """
 
 _base_ = './deeplabv3x_r101_os16_cityscapes.py'
