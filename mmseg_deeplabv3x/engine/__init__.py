@@ -2,6 +2,7 @@
 
 from .autocast_optim_wrapper import AutocastOptimWrapper
 from .checkpoint_backend import CheckpointBackend
+from .equal_size_batch_sampler import EqualSizeBatchSampler
 from .exact_resume_hook import ExactResumeHook
 from .finite_step_hook import FiniteStepHook
 from .gradient_compression_hook import GradientCompressionHook
@@ -19,6 +20,7 @@ __all__ = [
     'AutocastOptimWrapper',
     'CheckpointBackend',
     'DeepLabPolyLR',
+    'EqualSizeBatchSampler',
     'ExactResumeHook',
     'FiniteStepHook',
     'GradientCompressionHook',
