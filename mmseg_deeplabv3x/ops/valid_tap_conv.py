@@ -104,12 +104,12 @@ def _input_gradient(x, weight, grad, rate):
 
 def _filter_gradient(x, weight, grad, rate):
     x, grad = x.permute(0, 2, 3, 1), grad.permute(0, 2, 3, 1)
-    taps = weight.new_zeros(3, 3, *weight.shape[:2])
+    taps = weight.new_zeros(3, 3, *weight.shape[1::-1])
     for number, (_, outputs, inputs) in enumerate(_taps(x, weight, rate)):
         part = grad[outputs]
         if part.numel():
-            torch.mm(part.flatten(0, 2).t(), x[inputs].flatten(0, 2), out=taps[divmod(number, 3)])
-    return taps.permute(2, 3, 0, 1)
+            torch.mm(x[inputs].flatten(0, 2).t(), part.flatten(0, 2), out=taps[divmod(number, 3)])
+    return taps.permute(3, 2, 0, 1)
 
 
 def _product(positions, matrix):
