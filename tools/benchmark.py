@@ -4,6 +4,7 @@ import argparse
 
 from mmseg_deeplabv3x.benchmarks import (
     aspp,
+    ddp,
     loader,
     loss,
     metric,
@@ -17,7 +18,7 @@ from mmseg_deeplabv3x.benchmarks import (
 
 SUBJECTS = {
     module.__name__.rpartition('.')[2]: module
-    for module in (aspp, loader, loss, metric, model, pipeline, scale, shapes, taps, train)
+    for module in (aspp, ddp, loader, loss, metric, model, pipeline, scale, shapes, taps, train)
 }
 
 

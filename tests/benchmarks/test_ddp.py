@@ -1,0 +1,59 @@
+"""ddp: two processes take steps alone, side by side and together, and the table compares them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import re
+
+import pytest
+
+from mmseg_deeplabv3x.benchmarks import ddp
+
+NUMBER = r'-?[\d.]+|nan'
+
+
+@pytest.fixture(scope='module')
+def measured(tiny_config, tmp_path_factory):
+    """The text and the record."""
+    path = tmp_path_factory.mktemp('ddp') / 'a.json'
+    parser = argparse.ArgumentParser()
+    ddp.add_arguments(parser)
+    argv = [tiny_config('ddp'), '--crop', '33', '--rounds', '2', '--json', str(path)]
+    return ddp.run(parser.parse_args(argv)), json.loads(path.read_text())
+
+
+def test_each_way_is_timed_in_every_round(measured):
+    text, record = measured
+    for name in ('ms', 'cpu_ms', 'mib'):
+        assert {way: len(values) for way, values in record[name].items()} == dict.fromkeys(
+            ddp.WAYS, 2
+        )
+    assert all(value > 0 for values in record['ms'].values() for value in values)
+    assert f'{record["parameters"] / 1e6:.1f} M parameters, 2x33x33 a process' in text
+
+
+def test_the_table_compares_within_rounds(measured):
+    text, record = measured
+    rows = re.findall(r'^\| ((?:one|two)[^|]*) \| (.*) \|$', text, re.MULTILINE)
+    assert [name for name, _ in rows] == list(ddp.WAYS)
+    for name, cells in rows:
+        _, _, images, efficiency, _ = cells.split(' | ')
+        one, ms = record['ms'][ddp.ALONE], record['ms'][name]
+        processes = 1 if name == ddp.ALONE else 2
+        assert float(images) == pytest.approx(1e3 * processes * 2 / (sum(ms) / 2), abs=0.01)
+        if name != ddp.ALONE:
+            ratios = [a / b for a, b in zip(one, ms)]
+            assert float(efficiency.split()[0]) == pytest.approx(sum(ratios) / 2, abs=0.01)
+    assert re.search(rf'the exchange takes ({NUMBER}) \(({NUMBER}) to ({NUMBER})\) %', text)
+
+
+def test_gradients_go_through_the_loopback_device(measured):
+    """Other programs use it too: at least what the calculation says, 4 bytes a parameter, or 2."""
+    _, record = measured
+    size = record['parameters'] / 2**20
+    if math.isnan(record['mib'][ddp.TOGETHER][0]):
+        pytest.skip('this system has no counter of the loopback device')
+    assert min(record['mib'][ddp.TOGETHER]) > 4 * size
+    assert min(record['mib'][ddp.COMPRESSED]) > 2 * size
