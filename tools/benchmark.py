@@ -5,6 +5,7 @@ import argparse
 from mmseg_deeplabv3x.benchmarks import (
     aspp,
     ddp,
+    evaluate,
     loader,
     loss,
     metric,
@@ -18,7 +19,20 @@ from mmseg_deeplabv3x.benchmarks import (
 
 SUBJECTS = {
     module.__name__.rpartition('.')[2]: module
-    for module in (aspp, ddp, loader, loss, metric, model, pipeline, scale, shapes, taps, train)
+    for module in (
+        aspp,
+        ddp,
+        evaluate,
+        loader,
+        loss,
+        metric,
+        model,
+        pipeline,
+        scale,
+        shapes,
+        taps,
+        train,
+    )
 }
 
 
