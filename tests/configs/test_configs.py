@@ -101,6 +101,14 @@ def test_trains_validates_and_evaluates_with_tta(name, tmp_path):
     assert 0 <= Runner.from_cfg(tta).test()['mIoU'] <= 100
 
 
+@pytest.mark.parametrize('base', ['camvid', 'cityscapes', 'coco_voc', 'shapes', 'voc_trainval'])
+def test_num_workers_0_needs_no_other_setting(base):
+    """A PyTorch loader refuses to have persistent workers but none."""
+    cfg = Config.fromfile(CONFIGS / '_base_' / 'datasets' / f'{base}.py')
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        assert not loader.get('persistent_workers')
+
+
 def test_mmsegs_inferencer_takes_a_config_of_ours(tmp_path):
     """It looks for stock names in the test pipeline."""
     reduced('deeplabv3x_r18_os16_shapes', tmp_path).dump(tmp_path / 'config.py')

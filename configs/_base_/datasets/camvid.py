@@ -26,5 +26,5 @@ train_dataloader = dict(
         pipeline=train_pipeline,
     ),
 )
-val_dataloader = dict(num_workers=2, dataset=val_dataset)
-test_dataloader = dict(num_workers=2, dataset=val_dataset)
+val_dataloader = dict(dataset=val_dataset)
+test_dataloader = dict(dataset=val_dataset)
