@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import runpy
+from pathlib import Path
+
 import pytest
 
 from mmseg_deeplabv3x import demo
@@ -56,3 +59,11 @@ def test_steps_are_numbered_and_timed(capsys):
 def test_a_step_that_cannot_go_on_says_so_in_one_sentence():
     with pytest.raises(SystemExit, match='Failed: no room'), demo.step('a', 'A', {}):
         raise OSError('no room')
+
+
+def test_asking_for_help_starts_nothing(monkeypatch, capsys):
+    monkeypatch.setattr('sys.argv', ['demo.py', '--help'])
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_path(str(Path(__file__).parents[1] / 'tools' / 'demo.py'), run_name='__main__')
+    assert stop.value.code == 0
+    assert 'work_dirs/demo' in capsys.readouterr().out
