@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import os.path as osp
 import random
@@ -35,6 +36,7 @@ def check_before_training(cfg: Config, loaders: tuple[str, ...]) -> None:
         ValueError: If something is wrong; names the first offenders.
     """
     splits = load_splits(cfg, loaders)
+    _check_classes(cfg, splits)
     seed = (cfg.get('randomness') or {}).get('seed') or 0
     problems = [problem for split in splits for problem in split.problems]
     for split in splits:
@@ -61,6 +63,24 @@ def check_before_testing(cfg: Config) -> None:
     splits = load_splits(cfg, ('test_dataloader',))
     problems = [problem for split in splits for problem in split.problems]
     _refuse(cfg, [problem for problem in problems if problem.kind in (OUTSIDE, NO_FILE)])
+
+
+def _check_classes(cfg: Config, splits: list[Split]) -> None:
+    """A head with fewer classes than the data fails at the first label beyond them."""
+    head = (cfg.get('model') or {}).get('decode_head') or {}
+    head = head[-1] if isinstance(head, (list, tuple)) else head
+    number = head.get('num_classes')
+    for split in splits:
+        classes = split.metainfo.get('classes', ())
+        if not number or number == len(classes) or not classes:
+            continue
+        message = (
+            f'model.decode_head.num_classes is {number}, but the data of {split.name} has '
+            f'{len(classes)} classes ({", ".join(classes[:3])}, ...)'
+        )
+        if number < len(classes):
+            raise ValueError(f'{message}: set num_classes={len(classes)}, of every head.')
+        print_log(f'{message}.', 'current', logging.WARNING)
 
 
 def _refuse(cfg: Config, problems: list[Problem]) -> None:

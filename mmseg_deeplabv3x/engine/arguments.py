@@ -132,6 +132,8 @@ def config_file(path: str) -> str:
     """Check that a config file, given as an argument, is there."""
     if not osp.isfile(path):
         raise argparse.ArgumentTypeError(f'there is no config file {path!r}; see configs/')
+    if not path.endswith(('.py', '.yml', '.yaml', '.json')):
+        raise argparse.ArgumentTypeError(f'a config is a .py, .yml or .json file, but got {path!r}')
     return path
 
 

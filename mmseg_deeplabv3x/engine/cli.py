@@ -23,6 +23,7 @@ from ..data_check import check_before_testing, check_before_training
 from .arguments import test_parser, train_parser
 from .data_roots import check_data_roots
 from .loader_workers import prepare_loaders, run_training
+from .misspelt import check_spelling
 from .predictions import check_packable, pack_predictions, write_predictions
 from .restarts import resumes_by_itself
 from .resume import newest_checkpoint, read_checkpoint
@@ -98,9 +99,9 @@ def train_config(args: argparse.Namespace) -> Config:
         Config: Ready for a runner.
 
     Raises:
-        FileNotFoundError: If the data is not there.
-        ValueError: If ``--amp`` meets an optimizer wrapper that it does not know, or the checkpoint
-            that ``--resume`` is given cannot be resumed.
+        FileNotFoundError: If the data, or the checkpoint to start from, is not there.
+        ValueError: If ``--amp`` meets an optimizer wrapper that it does not know, the checkpoint
+            that ``--resume`` is given cannot be resumed, or ``--cfg-options`` misspells a setting.
     """
     cfg = _load_config(args)
     if args.seed is not None:
@@ -110,6 +111,9 @@ def train_config(args: argparse.Namespace) -> Config:
     cfg.resume = False
     if args.resume or resumes_by_itself():
         _resume(cfg, args)
+    weights = cfg.get('load_from')
+    if weights and '://' not in weights and not osp.isfile(weights):
+        raise FileNotFoundError(f'load_from: there is no checkpoint file {weights!r}.')
     prepare_loaders(cfg)
     check_data_roots(cfg, ('train_dataloader', 'val_dataloader'))
     return cfg
@@ -127,7 +131,8 @@ def test_config(args: argparse.Namespace) -> Config:
     Raises:
         FileNotFoundError: If the data is not there.
         ValueError: If ``--output-stride`` meets a model that has none, ``--tta`` a data set or a
-            ``tta_pipeline`` that it cannot change, or ``--pack`` a data set without a list.
+            ``tta_pipeline`` that it cannot change, ``--pack`` a data set without a list, or
+            ``--cfg-options`` misspells a setting.
     """
     cfg = _load_config(args)
     cfg.load_from = args.checkpoint
@@ -152,6 +157,7 @@ def test_config(args: argparse.Namespace) -> Config:
 def _load_config(args: argparse.Namespace) -> Config:
     cfg = Config.fromfile(args.config)
     cfg.launcher = args.launcher
+    check_spelling(args.cfg_options, cfg)
     cfg.merge_from_dict(args.cfg_options)
     if args.work_dir:
         cfg.work_dir = args.work_dir

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from .misspelt import explain_build_error
+
 _PACKAGE = __name__.partition('.')[0]
 
 
@@ -14,8 +16,9 @@ def told_in_a_sentence(tool: str) -> Iterator[None]:
     """End the process with the sentence of an error that this package raised for the user.
 
     That is a ``ValueError`` or ``FileNotFoundError`` raised by code of ours: it names what is wrong
-    and what would be right. All others, those that others raise through our code too, are faults
-    of a program and keep their traceback. ``PYTHONDEVMODE=1`` in the environment, Python's own
+    and what would be right. So is an unknown module or argument in a config, which mmengine finds.
+    All others, those that others raise through our code too, are faults of a program and keep
+    their traceback. ``PYTHONDEVMODE=1`` in the environment, Python's own
     development mode, shows that of any error.
 
     Args:
@@ -30,6 +33,11 @@ def told_in_a_sentence(tool: str) -> Iterator[None]:
         if sys.flags.dev_mode or not _is_ours(error):
             raise
         sys.exit(f'{tool}: {error}')
+    except (KeyError, TypeError) as error:
+        why = explain_build_error(error)
+        if sys.flags.dev_mode or why is None:
+            raise
+        sys.exit(f'{tool}: {why}')
 
 
 def _is_ours(error: Exception) -> bool:

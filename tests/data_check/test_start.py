@@ -26,6 +26,27 @@ def test_bad_data_is_refused(data, break_it):
         check_before_training(data.config(), LOADERS)
 
 
+@pytest.mark.parametrize('several', [False, True])
+def test_a_head_of_too_few_classes_is_refused(data, several):
+    cfg = data.config()
+    head = dict(num_classes=3)
+    cfg.model = dict(decode_head=[dict(num_classes=4), head] if several else head)
+    with pytest.raises(ValueError, match=r'num_classes is 3, .* train has 4 .*sky.*num_classes=4'):
+        check_before_training(cfg, LOADERS)
+
+
+def test_a_head_of_more_classes_is_told(data, monkeypatch):
+    said = []
+    monkeypatch.setattr(start, 'print_log', lambda message, *_: said.append(message))
+    cfg = data.config()
+    cfg.model = dict(decode_head=dict(num_classes=4))
+    check_before_training(cfg, LOADERS)
+    assert 'num_classes' not in ' '.join(said)
+    cfg.model.decode_head.num_classes = 21
+    check_before_training(cfg, LOADERS)
+    assert 'num_classes is 21, but the data of train has 4 classes' in ' '.join(said)
+
+
 def test_the_first_offenders_are_named(data):
     for i in range(7):
         data.mask(i).unlink()

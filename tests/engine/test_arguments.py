@@ -83,3 +83,9 @@ def test_bad_views_are_one_sentence(config, checkpoint, flag, value, message, ca
         arguments.test_parser().parse_args([config, checkpoint, flag, value])
     error = capsys.readouterr().err.splitlines()[-1]
     assert f'argument {flag}' in error and message in error and value in error
+
+
+def test_a_checkpoint_in_the_place_of_the_config(config, checkpoint, capsys):
+    with pytest.raises(SystemExit):
+        arguments.test_parser().parse_args([checkpoint, config])
+    assert 'a config is a .py' in capsys.readouterr().err

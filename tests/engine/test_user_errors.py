@@ -85,6 +85,19 @@ def test_what_is_wrong_with_the_start_of_a_training(ends, tiny_config, tmp_path)
     assert said.startswith('train.py: Problems with the data: 1\n') and 'none.txt' in said
 
 
+@pytest.mark.parametrize('option, said', [
+    ('model.backbone.type=AtrousResnet', "'AtrousResNet' is probably meant"),
+    ('model.outputstride=8', "'outputstride'"),
+    ('train_datloader.batch_size=2', "'train_dataloader' is probably meant"),
+    ('load_from=no/such.pth', "'no/such.pth'"),
+    ('model.decode_head.num_classes=2', 'num_classes is 2'),
+])  # fmt: skip
+def test_mistyped_settings(ends, tiny_config, tmp_path, option, said):
+    line = [tiny_config('mistyped'), '--work-dir', tmp_path, '--cfg-options', option]
+    code = ends(cli.train, *line)
+    assert code.startswith('train.py: ') and said in code and '\n' not in code
+
+
 def test_what_is_wrong_with_an_evaluation(ends, tiny_config, tmp_path):
     weights = tmp_path / 'weights.pth'
     weights.write_text('<html>404</html>')
