@@ -51,8 +51,8 @@ def run(args: argparse.Namespace) -> str:
 
     Returns:
         A Markdown table: 'median (least to most)' of the rounds. Times are the slower process's:
-        by the clock, and of the CPU, which other work on the machine hardly touches. Efficiency is
-        the clock's time of one process over this one's within a round.
+        by the clock, which needs an idle machine, and of the CPU. Efficiency is the time of one
+        process over this one's within a round.
     """
     with tempfile.TemporaryDirectory() as folder:
         torch.multiprocessing.start_processes(
@@ -61,29 +61,39 @@ def run(args: argparse.Namespace) -> str:
         result = json.loads(Path(folder, 'result.json').read_text())
     if args.json:
         write_file(args.json, json.dumps(result, indent=1) + '\n')
+    return _table(result, args)
+
+
+def _table(result, args):
     ms, cpu_ms, mib = result['ms'], result['cpu_ms'], result['mib']
     lines = [
         f'{result["parameters"] / 1e6:.1f} M parameters, {args.batch}x{args.crop}x{args.crop} a '
         f'process, {args.threads} thread(s) each, torch {torch.__version__}',
         '',
-        '| | ms a step | CPU ms | img/s | efficiency | MiB sent by each |',
-        '|---|---:|---:|---:|---:|---:|',
+        '| | ms a step | CPU ms | img/s | efficiency | CPU efficiency | MiB sent by each |',
+        '|---|---:|---:|---:|---:|---:|---:|',
     ]
     for way in WAYS:
         images = args.batch * (1 if way == ALONE else PROCESSES)
-        efficiency = spread([one / two for one, two in zip(ms[ALONE], ms[way])], '.2f')
         cells = [
             way,
             spread(ms[way], '.0f'),
             spread(cpu_ms[way], '.0f'),
             f'{1e3 * images / median(ms[way]):.2f}',
-            '1' if way == ALONE else efficiency,
+            *('1' if way == ALONE else _over(times, ALONE, way) for times in (ms, cpu_ms)),
             f'{median(mib[way]):.1f}',
         ]
         lines.append(f'| {" | ".join(cells)} |')
-    shares = [100 * (1 - apart / two) for apart, two in zip(ms[APART], ms[TOGETHER])]
-    share = f'Of a step of two, the exchange takes {spread(shares, ".0f")} %.'
-    return '\n'.join([*lines, '', share])
+    share, cpu_share = (
+        spread([100 * (1 - a / b) for a, b in zip(times[APART], times[TOGETHER])], '.0f')
+        for times in (ms, cpu_ms)
+    )
+    end = f'Of a step of two, the exchange takes {share} %, of its CPU time {cpu_share} %.'
+    return '\n'.join([*lines, '', end])
+
+
+def _over(times, one, other):
+    return spread([a / b for a, b in zip(times[one], times[other])], '.2f')
 
 
 def _process(rank, args, folder):

@@ -11,8 +11,6 @@ import pytest
 
 from mmseg_deeplabv3x.benchmarks import ddp
 
-NUMBER = r'-?[\d.]+|nan'
-
 
 @pytest.fixture(scope='module')
 def measured(tiny_config, tmp_path_factory):
@@ -39,14 +37,22 @@ def test_the_table_compares_within_rounds(measured):
     rows = re.findall(r'^\| ((?:one|two)[^|]*) \| (.*) \|$', text, re.MULTILINE)
     assert [name for name, _ in rows] == list(ddp.WAYS)
     for name, cells in rows:
-        _, _, images, efficiency, _ = cells.split(' | ')
-        one, ms = record['ms'][ddp.ALONE], record['ms'][name]
+        _, _, images, *efficiencies, _ = cells.split(' | ')
+        seconds = sum(record['ms'][name]) / 2e3
         processes = 1 if name == ddp.ALONE else 2
-        assert float(images) == pytest.approx(1e3 * processes * 2 / (sum(ms) / 2), abs=0.01)
-        if name != ddp.ALONE:
-            ratios = [a / b for a, b in zip(one, ms)]
+        assert float(images) == pytest.approx(processes * 2 / seconds, abs=0.01)
+        for times, efficiency in zip((record['ms'], record['cpu_ms']), efficiencies):
+            ratios = [one / this for one, this in zip(times[ddp.ALONE], times[name])]
             assert float(efficiency.split()[0]) == pytest.approx(sum(ratios) / 2, abs=0.01)
-    assert re.search(rf'the exchange takes ({NUMBER}) \(({NUMBER}) to ({NUMBER})\) %', text)
+
+
+def test_the_share_of_the_exchange():
+    ways = zip(ddp.WAYS, ([8.0, 8.0], [9.0, 6.0], [10.0, 10.0], [10.0, 10.0]))
+    times = dict(ways)
+    result = dict(parameters=10**6, ms=times, cpu_ms=times, mib=times)
+    text = ddp._table(result, argparse.Namespace(batch=2, crop=33, threads=1))
+    share = r'25 \(10 to 40\) %'
+    assert re.search(f'the exchange takes {share}, of its CPU time {share}', text)
 
 
 def test_gradients_go_through_the_loopback_device(measured):
