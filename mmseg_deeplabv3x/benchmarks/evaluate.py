@@ -71,14 +71,23 @@ def run(args: argparse.Namespace) -> str:
 
     Raises:
         RuntimeError: If a tool fails, with the end of its output.
+        ValueError: If nothing comes after the first batch.
     """
+    if args.images is not None and args.images <= args.batch_size:
+        raise ValueError(
+            f'--images must be more than --batch-size {args.batch_size}, after whose first batch '
+            f'the clock starts, but got {args.images}.'
+        )
     with TemporaryDirectory() as folder:
         ways = _ways(args, Path(folder))
+        _say('predictions to compare')
         same = _same_pixels([way('--out') for way in ways.values()])
         times = {name: [] for name in ways}
-        for _ in range(args.rounds):
+        for number in range(args.rounds):
             for name, way in ways.items():
+                _say(f'round {number + 1} of {args.rounds}: {name}')
                 times[name].append(json.loads(way().read_text()))
+        _say('')
     first = next(iter(times.values()))
     rows = [_row(name, records, first) for name, records in times.items()]
     scores = [f'{name}: {records[0]["mIoU"]:.2f}' for name, records in times.items()]
@@ -145,6 +154,10 @@ def mmseg_config(cfg: Config) -> Config:
     cfg.test_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
     cfg.custom_hooks = []
     return cfg
+
+
+def _say(progress):
+    print(f'\r{progress:70}\r', end='', flush=True)
 
 
 def _ways(args, folder):

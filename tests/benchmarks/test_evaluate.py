@@ -66,6 +66,11 @@ def test_a_tool_that_fails_is_told(monkeypatch, tiny_config):
         run('--config', tiny_config('evaluate_fails'))
 
 
+def test_there_must_be_something_to_time(tiny_config):
+    with pytest.raises(ValueError, match='more than --batch-size 4.*but got 4'):
+        run('--config', tiny_config('evaluate_none'), '--images', '4')
+
+
 def test_the_clock_leaves_out_the_first_batch(tmp_path, monkeypatch):
     moments = iter([10.0, 16.0])
     monkeypatch.setattr(evaluate.time, 'perf_counter', lambda: next(moments))
