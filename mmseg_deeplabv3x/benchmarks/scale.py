@@ -98,17 +98,18 @@ def run(args: argparse.Namespace) -> str:
         )
         for stride, classes in sorted({point[2:] for point in points.values()})
     }
-    for model, optimizer in networks.values():
+    for stride_and_classes, (model, optimizer) in networks.items():
         if torch.cuda.is_available():
             model.cuda()
         # what the optimizer keeps is no part of a step's memory
-        _way(KINDS[0], Point(33, 2, *base[2:]), model, optimizer)()
+        _way(KINDS[0], Point(33, 2, *stride_and_classes), model, optimizer)()
     ways = {
         (kind, point): _way(kind, point, *networks[point[2:]])
         for point in sorted(set(points.values()))
         for kind in KINDS
     }
-    ways = _tell_progress(ways, calls=args.rounds + 2)
+    # before the rounds once for the FLOPs and once for the memory; there on a GPU twice
+    ways = _tell_progress(ways, calls=args.rounds + 2 + torch.cuda.is_available())
     flops = {case: _flops(way) for case, way in ways.items()}
     measured = compare('cost', ways, args.rounds)['ways']
     rows = [
