@@ -358,3 +358,28 @@ def test_a_compiled_backbone_is_the_same_one(segmentor, relative_error):
                     part.eval()
         assert output_strides(compiled) == [16] * 3
         assert relative_error(compiled.backbone(image)[-1], plain.backbone(image)[-1]) < 1e-5
+
+
+class Logits(torch.nn.Module):
+    """What README says to export."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, images):
+        return self.model(images, mode='tensor')
+
+
+@pytest.mark.parametrize('way', ['export', 'trace'])
+@pytest.mark.parametrize('channels_last', [False, True])
+def test_the_network_can_be_exported(segmentor, relative_error, way, channels_last):
+    wrapped = Logits(segmentor(output_stride=8, channels_last=channels_last).eval()).eval()
+    images = torch.randn(1, 3, 65, 97)
+    with torch.no_grad():
+        if way == 'export':
+            exported = torch.export.export(wrapped, (images,)).module()
+        else:
+            exported = torch.jit.trace(wrapped, images)
+        assert relative_error(exported(images), wrapped(images)) < 1e-5
+        assert exported(images).shape[2:] == (9, 13)  # output_stride 8
