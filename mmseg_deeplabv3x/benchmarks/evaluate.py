@@ -15,16 +15,16 @@ import mmseg
 import numpy as np
 import torch
 from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
 from mmengine.hooks import Hook
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
-from mmseg.registry import MODELS
+from mmseg.registry import DATASETS, MODELS
 
 from ..atrous import aspp_rates
 from ..datasets.reading import read_mask
 from ..engine.arguments import add_cfg_options, config_file
 from ..engine.child_process import run_child
-from .model import _as_if_trained
 from .peers import PaperSizedASPPHead
 from .rounds import device
 from .timing import spread
@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> str:
     Returns:
         A Markdown table: 'median (least to most)' of the rounds; 'faster' is the ratio to the first
         way within a round; CPU time is that of the main process. Then how many pixels get the class
-        that mmseg gives them, and the mIoU of each way.
+        that mmseg gives them, how many classes those are, and the mIoU of each way.
 
     Raises:
         RuntimeError: If a tool fails, with the end of its output.
@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> str:
     with TemporaryDirectory() as folder:
         ways = _ways(args, Path(folder))
         _say('predictions to compare')
-        same = _same_pixels([way('--out') for way in ways.values()])
+        same, classes = _same_pixels([way('--out') for way in ways.values()])
         times = {name: [] for name in ways}
         for number in range(args.rounds):
             for name, way in ways.items():
@@ -94,6 +94,7 @@ def run(args: argparse.Namespace) -> str:
     return '\n'.join(
         [device(), '', HEADER, *rows, '']
         + [f"Pixels with mmseg's class: {', '.join(f'{100 * s:.4f} %' for s in same)}"]
+        + [f'Classes predicted: {classes}']
         + [f'mIoU: {", ".join(scores)}']
     )
 
@@ -135,7 +136,8 @@ def mmseg_config(cfg: Config) -> Config:
     if isinstance(output_stride, Mapping):
         output_stride = output_stride['test']
     ours = cfg.model.decode_head
-    head = {k: ours[k] for k in ('in_channels', 'channels', 'num_classes', 'norm_cfg') if k in ours}
+    head = {name: ours[name] for name in ('in_channels', 'num_classes')}
+    head.update(channels=ours.get('channels', 256), norm_cfg=ours.get('norm_cfg', dict(type='BN')))
     rates = aspp_rates(ours.get('rates', (6, 12, 18)), output_stride)
     cfg = copy.deepcopy(cfg)
     cfg.model = dict(
@@ -205,21 +207,31 @@ def _way(tool, cfg, checkpoint, folder):
     return evaluate
 
 
+@torch.no_grad()
 def _random_weights(cfg, path):
     init_default_scope('mmseg')
     torch.manual_seed(0)
-    model = _as_if_trained(MODELS.build(cfg.model))
+    model = MODELS.build(cfg.model)
+    sample = DATASETS.build(cfg.test_dataloader.dataset)[0]
+    images = model.data_preprocessor(pseudo_collate([sample]))['inputs']
+    # else one class would win everywhere, and any two networks agree
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = 1.0
+    model.train()(torch.cat([images, -images]))
+    model.decode_head.conv_seg.bias -= model.eval()(images).mean((0, 2, 3))
     torch.save(dict(state_dict=model.state_dict()), path)
     return path
 
 
 def _same_pixels(folders):
-    """The share of pixels with the class of the first folder, of each of the others."""
+    """Of each folder but the first, the share of pixels as in the first; the classes of that."""
     theirs, *others = (
         {path.name: read_mask(str(path)) for path in folder.iterdir()} for folder in folders
     )
     total = sum(ids.size for ids in theirs.values())
-    return [sum(np.sum(ids == ours[n]) for n, ids in theirs.items()) / total for ours in others]
+    same = [sum(np.sum(ids == ours[n]) for n, ids in theirs.items()) / total for ours in others]
+    return same, len({*np.concatenate([np.unique(ids) for ids in theirs.values()]).tolist()})
 
 
 def _row(name, records, first):

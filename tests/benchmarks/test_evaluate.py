@@ -51,6 +51,7 @@ def test_all_ways_predict_the_same(lines, tiny_config):
     assert re.findall(r'^\| (\w[^|]*) \| \d', table, re.MULTILINE) == WAYS
     same = re.search(r"mmseg's class: ([\d.]+) %, ([\d.]+) %", table)
     assert all(float(share) > 99.9 for share in same.groups())
+    assert int(re.search(r'Classes predicted: (\d+)', table)[1]) > 2
     scores = re.findall(r': ([\d.]+)', table.splitlines()[-1].partition(':')[2])
     assert len(scores) == 3 and len({*scores}) == 1 and float(scores[0]) > 0
 
@@ -86,7 +87,7 @@ def test_the_share_of_equal_pixels(tmp_path):
     for name, ids in dict(a=[0, 1, 2, 3], b=[0, 1, 2, 2], c=[0, 1, 2, 3]).items():
         (tmp_path / name).mkdir()
         Image.fromarray(np.array([ids], np.uint8)).save(tmp_path / name / 'x.png')
-    assert evaluate._same_pixels([tmp_path / name for name in 'abc']) == [0.75, 1.0]
+    assert evaluate._same_pixels([tmp_path / name for name in 'abc']) == ([0.75, 1.0], 4)
 
 
 def test_the_table_has_images_per_second_and_ratios():
