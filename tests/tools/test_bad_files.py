@@ -41,6 +41,8 @@ def test_files_that_are_bad_are_named_with_their_fault(data, tiny_config, run_to
     save_mask(data, names[2], np.zeros((72, 95), np.uint8))
     save_mask(data, names[3], np.full((72, 96), 37, np.uint8))
     save_mask(data, names[4], np.zeros((72, 96, 3), np.uint8))
+    split = data / 'ImageSets/Segmentation/train.txt'
+    split.write_text(split.read_text() + '\n\n')  # blank lines are no images
     said = run_on('train.py', data, tiny_config, run_tool, tmp_path)
     assert said.startswith('train.py: Problems with the data: 5\n')
     for sentence in (
