@@ -1,46 +1,30 @@
 """Measure: ``python tools/benchmark.py SUBJECT``; ``--help`` lists the subjects and options."""
 
 import argparse
+from importlib import import_module
 
-from mmseg_deeplabv3x.benchmarks import (
-    aspp,
-    ddp,
-    evaluate,
-    loader,
-    loss,
-    metric,
-    model,
-    pipeline,
-    scale,
-    shapes,
-    taps,
-    train,
+SUBJECTS = (
+    'aspp',
+    'ddp',
+    'evaluate',
+    'loader',
+    'loss',
+    'metric',
+    'model',
+    'pipeline',
+    'scale',
+    'shapes',
+    'taps',
+    'train',
 )
-
-SUBJECTS = {
-    module.__name__.rpartition('.')[2]: module
-    for module in (
-        aspp,
-        ddp,
-        evaluate,
-        loader,
-        loss,
-        metric,
-        model,
-        pipeline,
-        scale,
-        shapes,
-        taps,
-        train,
-    )
-}
 
 
 def main():
     """Parse, call, print."""
     parser = argparse.ArgumentParser(description='Measure, and print a table.')
     subparsers = parser.add_subparsers(dest='subject', required=True)
-    for name, module in SUBJECTS.items():
+    for name in SUBJECTS:
+        module = import_module(f'mmseg_deeplabv3x.benchmarks.{name}')
         subparser = subparsers.add_parser(
             name,
             help=module.__doc__.splitlines()[0],
@@ -48,8 +32,9 @@ def main():
             formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         )
         module.add_arguments(subparser)
+        subparser.set_defaults(run=module.run)
     args = parser.parse_args()
-    print(SUBJECTS[args.subject].run(args))
+    print(args.run(args))
 
 
 if __name__ == '__main__':
