@@ -14,10 +14,10 @@ def pointwise_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> T
     """Equal to ``conv2d`` with 1x1 filters up to rounding, forward and backward by oneDNN.
 
     For a batch below 16 on one thread, PyTorch computes 1x1 convolutions and their gradients by
-    plain matrix products (``use_mkldnn`` in ``aten/src/ATen/native/Convolution.cpp``), slower than
-    oneDNN by up to a half on the CPU that was measured (``docs/benchmarks.md``). But every row of a
-    map may as well be an image of a larger batch: in channels_last that is a view. Where PyTorch
-    takes oneDNN by itself, or has none, this is ``conv2d``.
+    plain matrix products (``use_mkldnn`` in ``aten/src/ATen/native/Convolution.cpp``), in 1.3 to
+    1.7 times the time of oneDNN on the CPU that was measured (``docs/benchmarks.md``). But every
+    row of a map may as well be an image of a larger batch: in channels_last that is a view. Where
+    PyTorch takes oneDNN by itself, or has none, this is ``conv2d``.
 
     Args:
         x (Tensor): (N, C, H, W), faster only with the channels innermost in memory.
