@@ -40,12 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     report = check_data(cfg)
     print(f'\n{text(report)}')
     if args.json:
-        _write(args.json, as_json(report))
+        write_file(args.json, as_json(report))
     if args.html:
-        _write(args.html, page(report, f'Data of {args.config}'))
+        write_file(args.html, page(report, f'Data of {args.config}'))
     return 1 if report.problems else 0
-
-
-def _write(path: Path, content: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_file(path, content)

@@ -32,16 +32,14 @@ class CheckpointBackend(LocalBackend):
             OSError: If the disk has no room for it, or it cannot be read back. Nothing is left
                 of it then, and a file that was there is as it was.
         """
-        filepath = Path(filepath)
-        filepath.parent.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(filepath.parent).free
-        if free < len(obj):
-            raise OSError(
-                errno.ENOSPC,
-                f'it takes {len(obj) / 2**20:.1f} MiB and {free / 2**20:.1f} MiB are free',
-                str(filepath),
-            )
         with written_aside(filepath) as aside:
+            free = shutil.disk_usage(aside.parent).free
+            if free < len(obj):
+                raise OSError(
+                    errno.ENOSPC,
+                    f'it takes {len(obj) / 2**20:.1f} MiB and {free / 2**20:.1f} MiB are free',
+                    str(filepath),
+                )
             with open(aside, 'wb') as file:
                 file.write(obj)
                 file.flush()
