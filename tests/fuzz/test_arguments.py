@@ -11,7 +11,7 @@ import os
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import DefaultScope
@@ -26,6 +26,7 @@ from mmseg_deeplabv3x.models import AtrousResNet, CascadeNeck, ImagePoolASPPHead
 from mmseg_deeplabv3x.transforms import RandomNativeScale, RandomScaleCropFlip
 
 EXAMPLES = int(os.environ.get('FUZZ_EXAMPLES', 100))
+fuzz = settings(settings.get_profile('fuzz'), max_examples=EXAMPLES)
 
 numbers = st.one_of(
     st.integers(-3, 40),
@@ -116,16 +117,6 @@ GOOD = dict(
 )  # fmt: skip
 
 
-def fuzz(examples):
-    return settings(
-        max_examples=examples,
-        derandomize=True,
-        database=None,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-    )
-
-
 @pytest.fixture(autouse=True, scope='module')
 def mmseg_scope():
     with DefaultScope.overwrite_default_scope('mmseg'):
@@ -133,7 +124,7 @@ def mmseg_scope():
 
 
 @pytest.mark.parametrize('target', TARGETS)
-@fuzz(EXAMPLES)
+@fuzz
 @given(data=st.data())
 def test_an_argument_works_or_is_named(target, data):
     function = TARGETS[target]
@@ -163,7 +154,7 @@ words = st.one_of(
 
 
 @pytest.mark.parametrize('tool', ['train', 'test'])
-@fuzz(2 * EXAMPLES)
+@settings(fuzz, max_examples=2 * EXAMPLES)
 @given(argv=st.lists(words, max_size=6))
 def test_a_command_line_is_parsed_or_refused(tool, argv, tmp_path_factory, capsys):
     config = tmp_path_factory.getbasetemp() / 'config.py'

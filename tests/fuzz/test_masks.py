@@ -13,13 +13,14 @@ import warnings
 import zlib
 
 import numpy as np
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from mmseg_deeplabv3x.datasets.reading import FORMATS, BadSampleError, read_image, read_mask
 
 EXAMPLES = int(os.environ.get('FUZZ_EXAMPLES', 700))
+fuzz = settings(settings.get_profile('fuzz'), max_examples=EXAMPLES)
 IDS = np.random.default_rng(0).integers(0, 21, (11, 13), np.uint8)
 
 
@@ -125,16 +126,6 @@ def mutated(draw, files=FILES, deep=True):
     return content
 
 
-def fuzz(examples):
-    return settings(
-        max_examples=examples,
-        derandomize=True,
-        database=None,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-    )
-
-
 def outcome(read, path, content):
     """What was read, or None where the error is as it should be."""
     path.write_bytes(content)
@@ -149,7 +140,7 @@ def outcome(read, path, content):
     return None
 
 
-@fuzz(EXAMPLES)
+@fuzz
 @given(content=mutated())
 def test_a_mask_is_read_as_by_pillow_or_refused(tmp_path_factory, content):
     labels = outcome(read_mask, tmp_path_factory.getbasetemp() / 'fuzz.png', content)
@@ -160,14 +151,14 @@ def test_a_mask_is_read_as_by_pillow_or_refused(tmp_path_factory, content):
         assert labels.dtype == np.uint8 and np.array_equal(labels, expected)
 
 
-@fuzz(EXAMPLES)
+@fuzz
 @given(content=mutated(LOSSLESS, deep=False))
 def test_a_damaged_png_never_gives_other_ids(tmp_path_factory, content):
     labels = outcome(read_mask, tmp_path_factory.getbasetemp() / 'fuzz.png', content)
     assert labels is None or np.array_equal(labels, IDS)
 
 
-@fuzz(EXAMPLES)
+@fuzz
 @given(content=mutated())
 @example(content=b'')
 def test_an_image_is_read_or_refused(tmp_path_factory, capfd, content):

@@ -12,7 +12,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmengine.config import Config
 from PIL import Image
@@ -54,13 +54,7 @@ contents = st.one_of(
     ),
     st.binary(max_size=40),
 )
-fuzz = settings(
-    max_examples=EXAMPLES,
-    derandomize=True,
-    database=None,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-)
+fuzz = settings(settings.get_profile('fuzz'), max_examples=EXAMPLES)
 
 
 def check(message, root):
