@@ -10,6 +10,8 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mmseg_deeplabv3x.models.pointwise_conv import PointwiseConv2d
+
 CASCADE = dict(type='CascadeNeck', depth=18, base_channels=8)
 
 
@@ -338,6 +340,13 @@ def test_channels_last_changes_the_layout_alone(segmentor, batch, relative_error
     assert ours.state_dict().keys() == plain.state_dict().keys()
     assert abs(losses[0] - losses[1]) < 1e-4
     assert relative_error(*grads) < 1e-3
+
+
+@pytest.mark.parametrize('channels_last', [False, True])
+def test_channels_last_has_its_1x1_convolutions_by_onednn(segmentor, channels_last):
+    model = segmentor(channels_last=channels_last)
+    swapped = [conv for conv in model.modules() if isinstance(conv, PointwiseConv2d)]
+    assert (model.decode_head.conv_seg in swapped) == bool(swapped) == channels_last
 
 
 def test_a_compiled_backbone_is_the_same_one(segmentor, relative_error):
