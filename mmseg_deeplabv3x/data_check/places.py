@@ -23,13 +23,13 @@ def check_places(name: str, infos: list[dict], roots: Iterable[str]) -> list[Pro
     Args:
         name: The split.
         infos: Annotation of each image.
-        roots: Folders that the files may lie in; with none, all may.
+        roots: Folders, or addresses, that the files may lie in; with none, all may.
 
     Returns:
         A problem for each image or label image that lies outside of all roots, or is a pipe, a
         device or a socket.
     """
-    roots = [osp.realpath(root) for root in roots if not is_remote(root)]
+    roots = [root if is_remote(root) else osp.realpath(root) for root in roots]
     folders, problems = {}, []
     for info in infos:
         for path in (info['img_path'], info.get('seg_map_path')):

@@ -3,9 +3,11 @@ from __future__ import annotations
 import os
 
 import pytest
+from PIL import Image
 
 from mmseg_deeplabv3x.data_check import check_before_testing, check_before_training, check_data
 from mmseg_deeplabv3x.data_check.html_report import page
+from mmseg_deeplabv3x.data_check.places import check_places
 from mmseg_deeplabv3x.data_check.splits import load_splits
 
 LOADERS = ('train_dataloader', 'val_dataloader')
@@ -101,6 +103,14 @@ def test_annotations_of_a_data_set_without_a_root_may_lie_anywhere(data):
     assert not found(cfg)
 
 
+def test_addresses_elsewhere_are_not_looked_at_but_local_files_beside_them_are(data):
+    local = str(data.image(3))
+    infos = [dict(img_path='s3://a/1.jpg', seg_map_path=str(data.mask(1))), dict(img_path=local)]
+    assert not check_places('train', infos, ['s3://a', str(data.root)])
+    (problem,) = check_places('train', infos[1:], ['s3://a'])
+    assert f'{local} leads to {os.path.realpath(local)}, outside of s3://a:' in problem.message
+
+
 def test_before_an_evaluation(data, elsewhere):
     check_before_testing(data.config())
     data.image(9).unlink()  # what is missing, the run itself says
@@ -110,13 +120,18 @@ def test_before_an_evaluation(data, elsewhere):
         check_before_testing(data.config())
 
 
-def test_a_pipe_is_no_image(data):
+def test_a_pipe_is_no_image(data, monkeypatch):
     data.image(9).unlink()
     os.mkfifo(data.image(9))
     for check in (check_before_testing, lambda cfg: check_before_training(cfg, LOADERS)):
         with pytest.raises(ValueError, match='9.jpg is a pipe, expected an image file'):
             check(data.config())
-    assert [problem.kind for problem in check_data(data.config()).problems] == ['no file']
+    report = check_data(data.config())
+    assert [problem.kind for problem in report.problems] == ['no file']
+    opened = []
+    monkeypatch.setattr(Image, 'open', lambda path, **options: opened.append(path))
+    page(report, 'title')
+    assert opened == [str(data.mask(9))], 'to open the pipe would hang'
 
 
 def test_plain_files_are_not_looked_at_one_by_one(data, monkeypatch):

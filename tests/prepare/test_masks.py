@@ -1,6 +1,8 @@
+from unittest import mock
+
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
 from mmseg_deeplabv3x.prepare.masks import open_image, read_ids, save_mask, size_of
 
@@ -51,6 +53,16 @@ def test_what_is_no_image_is_named(tmp_path):
         with pytest.raises(ValueError, match=f'{name}.png cannot be read as an image'):
             read(tmp_path / f'{name}.png')
     assert size_of(tmp_path / 'cut.png') == (99, 99)
+
+
+def test_no_program_is_run_on_postscript(tmp_path, monkeypatch):
+    """Pillow would run Ghostscript on it, whatever the name of the file."""
+    run = mock.Mock()
+    monkeypatch.setattr(EpsImagePlugin, 'Ghostscript', run)
+    Image.new('L', (12, 10)).save(tmp_path / 'a.png', 'EPS')
+    with pytest.raises(ValueError, match='a.png cannot be read as an image'):
+        open_image(tmp_path / 'a.png')
+    assert not run.called
 
 
 def test_a_decompression_bomb_is_refused(tmp_path, monkeypatch):
