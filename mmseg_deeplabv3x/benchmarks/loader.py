@@ -158,12 +158,21 @@ def measure(loader: dict, batches: int) -> dict:
         ``rate``, samples a second; ``cpu``, ms of CPU time a sample, of all processes; ``first``,
         seconds to the first batch; ``again``, the same of the next pass, if passes end; ``mib``,
         memory of its median worker alone, if there is one.
+
+    Raises:
+        ValueError: If a pass has no batch left after the first one of each worker.
     """
     # all workers finish their first batch at about the same time: those tell no rate
     ahead = max(loader['num_workers'], 1)
     passes_end = 'Infinite' not in loader['sampler']['type']
     if passes_end:
-        batches = min(batches, len(loader['dataset']) // loader['batch_size'] - ahead)
+        whole = len(loader['dataset']) // loader['batch_size']
+        if whole <= ahead:
+            raise ValueError(
+                f'a pass has {whole} full batches, and none is left to time after the first '
+                f'{ahead}, one a worker: take fewer --workers, smaller batches or more images.'
+            )
+        batches = min(batches, whole - ahead)
         loader = dict(loader, num_batch_per_epoch=ahead + batches)
     loader = Runner.build_dataloader(loader, seed=0)
     others = multiprocessing.active_children()

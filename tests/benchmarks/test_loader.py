@@ -74,6 +74,14 @@ def test_the_loaders_and_data_of_a_config(tmp_path):
     assert len(train) == len(val) == 2 + 1
 
 
+@pytest.mark.parametrize('workers', [0, 1, 4])
+def test_a_pass_too_short_to_time_is_refused(workers):
+    """After the first batch of each worker at least one must be left."""
+    settings = dict(dataset=[None], batch_size=1, sampler=dict(type='DefaultSampler'))
+    with pytest.raises(ValueError, match=f'1 full batches.*first {max(workers, 1)}, .*fewer'):
+        loader.measure(dict(settings, num_workers=workers), 3)
+
+
 def test_cpu_time_and_memory_of_a_process():
     block = (
         "import time; x = b'1' * (50 << 20); [i for i in range(4 * 10**6)]; print(); time.sleep(60)"

@@ -50,8 +50,8 @@ def operations(convolve, x, weight):
 
 
 @pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason='this PyTorch has no oneDNN')
-def test_on_one_thread_it_is_onednn_that_convolves(monkeypatch):
-    monkeypatch.setattr(torch, 'get_num_threads', lambda: 1)
+@pytest.mark.parametrize('threads', [1], indirect=True)
+def test_on_one_thread_it_is_onednn_that_convolves(threads):
     torch.manual_seed(0)
     x = torch.randn(2, 4, 9, 11).to(memory_format=torch.channels_last).requires_grad_()
     weight = torch.randn(6, 4, 1, 1, requires_grad=True)

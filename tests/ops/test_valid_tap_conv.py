@@ -60,6 +60,13 @@ def test_only_valid_taps_are_multiplied(rate):
     assert counter.get_total_flops() == pytest.approx(expected * 2 * 9 * 5 * 4 * 33 * 33)
 
 
+def test_at_rate_1_it_is_the_convolution(monkeypatch):
+    x, weight = draw(1, 5, 5)
+    assert valid_share(5, 5, 1) < CPU_SHARE
+    monkeypatch.delattr('mmseg_deeplabv3x.ops.valid_tap_conv.conv2d_by_taps')
+    assert torch.equal(valid_tap_conv2d(x, weight, 1), F.conv2d(x, weight, padding=1))
+
+
 def test_under_autocast_it_is_the_convolution():
     x, weight = draw(1, 33, 33, torch.float32)
     with torch.autocast('cpu', torch.bfloat16):
