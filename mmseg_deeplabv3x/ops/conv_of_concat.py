@@ -30,7 +30,10 @@ def conv_of_concat(maps: Sequence[Tensor], weight: Tensor, bias: Tensor | None =
     total = 0 if bias is None else bias[:, None, None]
     for part, own in zip(maps, weight.split([m.shape[1] for m in maps], dim=1)):
         convolve = _spread_conv if part.shape[2:] != size else _same_conv
-        total = total + convolve(part, own, size)
+        more = convolve(part, own, size)
+        # into memory that is there already, unless a gradient is to follow
+        in_place = more.shape[2:] == size and not torch.is_grad_enabled()
+        total = more.add_(total) if in_place else total + more
     return total
 
 

@@ -20,12 +20,11 @@ def upsampled_argmax(
 ) -> Tensor:
     """Equal to ``interpolate(logits, size, mode='bilinear').argmax(1)``, strip by strip of rows.
 
-    The classes lie side by side in memory, which is what makes the argmax fast. The upsampling is a
-    matrix product, so where two classes are equal up to rounding the other one may be taken; on a
-    GPU it is as exact as TF32 where the user allows that for products.
+    The upsampling is a matrix product, so where two classes are equal up to rounding the other one
+    may be taken; on a GPU it is as exact as TF32 where the user allows that for products.
 
     Args:
-        logits (Tensor): (N, C, h, w); fastest in channels_last.
+        logits (Tensor): (N, C, h, w); finite.
         size (tuple[int, int]): Height and width to upsample to.
         align_corners (bool): As of :func:`torch.nn.functional.interpolate`.
         keep (tuple[int, int], optional): Rows and columns of the result that are wanted, from the
@@ -37,17 +36,30 @@ def upsampled_argmax(
     n, classes, h, w = logits.shape
     height, width = keep or size
     dtype = torch.promote_types(logits.dtype, torch.float32)
-    small = logits.permute(0, 2, 3, 1).to(dtype)
+    small = logits.to(dtype).permute(0, 2, 1, 3)
     to_rows = interpolation_matrix(h, size[0], align_corners, small)
-    to_columns = interpolation_matrix(w, size[1], align_corners, small)[:width]
+    to_columns = interpolation_matrix(w, size[1], align_corners, small)[:width].t()
     strip = CPU_STRIP if logits.device.type == 'cpu' else GPU_STRIP
     rows_of_strip = max(strip // (classes * width), 1)
     result = torch.empty(n, height, width, dtype=torch.long, device=logits.device)
     with torch.autocast(logits.device.type, enabled=False):
         for image, found in zip(small, result):
-            wide = torch.matmul(to_columns, image).flatten(1)
+            wide = (image.reshape(-1, w) @ to_columns).view(h, -1)
             for in_rows, rows in tiles_of(rows_of_strip, h, size[0], align_corners):
                 # of what is not kept, `found` has no rows
                 part = to_rows[rows][: max(height - rows.start, 0), in_rows] @ wide[in_rows]
-                torch.argmax(part.view(-1, width, classes), dim=-1, out=found[rows])
+                found[rows] = _argmax(part.view(-1, classes, width))
     return result
+
+
+def _argmax(part: Tensor) -> Tensor:
+    """``part.argmax(1)``; overwrites ``part``, (rows, C, W)."""
+    if part.device.type != 'cpu':
+        return part.argmax(1)
+    # On a CPU argmax goes value by value, these go by vectors. 0 where a class is the largest and
+    # -1 elsewhere, times C, less the number of the class: the first of the largest stands out.
+    part.sub_(part.amax(1, keepdim=True)).sign_()
+    classes = part.shape[1]
+    minus_numbers = torch.arange(0, -classes, -1, dtype=part.dtype)[:, None]
+    torch.add(minus_numbers, part, alpha=classes, out=part)
+    return part.amax(1).neg_()

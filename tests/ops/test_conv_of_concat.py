@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from mmseg_deeplabv3x.benchmarks.memory import peak_extra_memory
 from mmseg_deeplabv3x.ops import conv_of_concat
 
 
@@ -29,3 +30,20 @@ def test_equals_the_convolution_of_the_concatenated_maps(kernel, size, pooled):
     upstream = torch.randn(ours.shape, generator=generator).double()
     grads = [torch.autograd.grad(y, tensors, upstream) for y in (ours, theirs)]
     torch.testing.assert_close(*grads, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize('kernel', [1, 3])
+@torch.no_grad()
+def test_without_a_gradient_the_sum_is_formed_in_place(kernel):
+    generator = torch.Generator().manual_seed(0)
+    sizes = [(64, 64), (1, 1), (64, 64), (64, 64), (64, 64)]
+    maps = [torch.randn(1, 2, *size, generator=generator) for size in sizes]
+    copies = [m.clone() for m in maps]
+    weight = torch.randn(64, 10, kernel, kernel, generator=generator)
+    bias = torch.randn(64, generator=generator)
+    whole = torch.cat([m.expand(-1, -1, 64, 64) for m in maps], dim=1)
+    ours = conv_of_concat(maps, weight, bias)
+    torch.testing.assert_close(ours, F.conv2d(whole, weight, bias, padding=kernel // 2))
+    assert all(torch.equal(m, copy) for m, copy in zip(maps, copies))
+    result = ours.numel() * ours.element_size()
+    assert peak_extra_memory(lambda: conv_of_concat(maps, weight, bias)) < 2.9 * result

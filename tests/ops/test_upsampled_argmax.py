@@ -33,6 +33,17 @@ def test_equals_the_argmax_of_the_whole_map(align_corners, size, small):
     assert torch.equal(upsampled_argmax(logits, size, align_corners), whole.argmax(1))
 
 
+@pytest.mark.parametrize('classes', [1, 2, 150])
+def test_of_equal_classes_it_is_the_first(classes):
+    logits = draw(1, classes, (9, 8)).round()  # nearly all of 150 classes are 0 or 1
+    assert torch.equal(upsampled_argmax(logits, (9, 8), True), logits.argmax(1))
+
+
+def test_classes_that_differ_by_little():
+    logits = draw(dtype=torch.float32).mul_(1e-42)  # less than the smallest normal number
+    assert torch.equal(upsampled_argmax(logits, (5, 6), True), logits.argmax(1))
+
+
 @pytest.mark.parametrize('keep', [(33, 29), (20, 29), (1, 1), (32, 3)])
 def test_keeps_the_upper_left_part(keep):
     logits = draw()
