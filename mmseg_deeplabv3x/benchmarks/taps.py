@@ -1,8 +1,9 @@
-"""A 3x3 atrous convolution: PyTorch's against one product for each tap on the map, by rate."""
+"""A 3x3 atrous convolution: PyTorch's against ours, by rate and memory layout."""
 
 from __future__ import annotations
 
 import argparse
+import itertools
 
 import torch
 from torch.nn import functional as F
@@ -10,6 +11,8 @@ from torch.nn import functional as F
 from ..ops.valid_tap_conv import conv2d_by_taps, valid_share
 from .rounds import add_arguments as add_common
 from .rounds import compare, report
+
+LAYOUTS = {'channels_last': torch.channels_last, 'NCHW': torch.contiguous_format}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> str:
-    """Time forward and backward in turns, in channels_last.
+    """Time forward and backward in turns.
 
     Args:
         args: As declared by :func:`add_arguments`.
@@ -32,16 +35,16 @@ def run(args: argparse.Namespace) -> str:
     """
     torch.set_num_threads(args.threads)
     shape = args.batch_size, args.channels[0], args.size, args.size
-    x = torch.randn(shape).to(memory_format=torch.channels_last).requires_grad_()
     weight = torch.randn(args.channels[1], args.channels[0], 3, 3, requires_grad=True)
     results = []
-    for rate in args.rates:
+    for rate, layout in itertools.product(args.rates, LAYOUTS):
+        x = torch.randn(shape).to(memory_format=LAYOUTS[layout]).requires_grad_()
         ways = {
             'conv2d': _step(F.conv2d, x, weight, padding=rate, dilation=rate),
             'by taps': _step(conv2d_by_taps, x, weight, rate=rate),
         }
         share = valid_share(args.size, args.size, rate)
-        case = f'{args.size}x{args.size}, rate {rate}, {share:.0%} of the taps on the map'
+        case = f'{args.size}x{args.size}, {layout}, rate {rate}, {share:.0%} of the taps on the map'
         results.append(compare(case, ways, args.rounds))
     return report(results, args)
 

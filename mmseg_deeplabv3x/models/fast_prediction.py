@@ -6,17 +6,10 @@ import torch
 from mmcv.cnn import fuse_conv_bn
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..ops import upsampled_argmax
-from .pointwise_conv import is_pointwise, speed_up_pointwise
-from .valid_tap_conv import ValidTapConv2d
-
-
-class _PredictingConv2d(ValidTapConv2d):
-    """By one convolution: where no gradient follows, oneDNN is as fast at leaving out padding."""
-
-    forward = nn.Conv2d.forward
+from .valid_tap_conv import speed_up_convs
 
 
 class FastPredictionMixin:
@@ -44,10 +37,7 @@ class FastPredictionMixin:
         if self._speed is None:
             fuse_conv_bn(self)
             self.to(memory_format=torch.channels_last)
-            speed_up_pointwise(self)
-            for module in self.modules():
-                if type(module) is ValidTapConv2d and not is_pointwise(module):
-                    module.__class__ = _PredictingConv2d
+            speed_up_convs(self)
         self._speed = 'probabilities' if probabilities else 'classes'
         return self
 

@@ -15,6 +15,7 @@ from ..atrous import aspp_rates, feature_size
 from ..losses import UpsampledLossMixin
 from ..ops import conv_of_concat, is_recorded
 from .dial import set_conv
+from .global_mean import GlobalMean2d
 
 
 @MODELS.register_module()
@@ -109,13 +110,13 @@ class ImagePoolASPPHead(UpsampledLossMixin, BaseDecodeHead):
         self.rates = rates
         self.loss_size = loss_size
         conv_cfgs = dict(conv_cfg=self.conv_cfg, norm_cfg=self.norm_cfg, act_cfg=self.act_cfg)
+        self.fast = fast and self.conv_cfg is None
         self.image_pool = None
         if image_pool:
             self.image_pool = nn.Sequential(
-                nn.AdaptiveAvgPool2d(1),
+                GlobalMean2d() if self.fast else nn.AdaptiveAvgPool2d(1),
                 ConvModule(self.in_channels, channels, 1, **conv_cfgs),
             )
-        self.fast = fast and self.conv_cfg is None
         branch_cfgs = (
             {**conv_cfgs, 'conv_cfg': dict(type='ValidTapConv2d')} if self.fast else conv_cfgs
         )

@@ -14,7 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from .. import atrous
 from .fast_prediction import FastPredictionMixin
-from .pointwise_conv import speed_up_pointwise
+from .valid_tap_conv import speed_up_convs
 
 
 @MODELS.register_module()
@@ -38,8 +38,8 @@ class DeepLabV3(FastPredictionMixin, EncoderDecoder):
         freeze_bn (bool): Freeze statistics *and* affine parameters of every BN of the network for
             good, as in the paper's second training stage (section 4.1). mmseg's ``norm_eval``
             freezes only the backbone's statistics. Default: False.
-        channels_last (bool): Store weights and maps in channels_last, and let oneDNN compute the
-            1x1 convolutions on a CPU (:func:`pointwise_conv2d`): often faster. Default: False.
+        channels_last (bool): Store weights and maps in channels_last, and let every convolution
+            be a :class:`ValidTapConv2d`, which helps on a CPU: often faster. Default: False.
         compile_backbone (bool | dict): Compile the backbone in place, which keeps all keys of the
             state dict: True, or the options of ``torch.compile``. (The runner's own ``compile``
             compiles the whole training step anew in every iteration.) Default: False.
@@ -96,7 +96,7 @@ class DeepLabV3(FastPredictionMixin, EncoderDecoder):
         self.train()
         if channels_last:
             self.to(memory_format=torch.channels_last)
-            speed_up_pointwise(self)
+            speed_up_convs(self)
         if compile_backbone is not False:
             self.backbone.compile(**({} if compile_backbone is True else compile_backbone))
 

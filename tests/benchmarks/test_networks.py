@@ -37,11 +37,12 @@ def test_the_heads_are_the_same(shape):
 
 def test_taps():
     table = run(taps, '--channels', '4', '5', '--size', '9', '--rates', '2', '8')
-    cases = re.findall(r'rate (\d), (\d+)% of the taps on the map \| ([^|]*) \|', table)
+    cases = re.findall(r', (\w+), rate (\d), (\d+)% of the taps on the map \| ([^|]*) \|', table)
     # 9 + 2 * 7 of 3 * 9 taps fit along each side at rate 2, 9 + 2 at rate 8
     assert cases == [
-        (rate, share, way)
+        (layout, rate, share, way)
         for rate, share in (('2', '73'), ('8', '17'))
+        for layout in ('channels_last', 'NCHW')
         for way in ('conv2d', 'by taps')
     ]
 

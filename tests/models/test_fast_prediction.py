@@ -8,9 +8,7 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mmseg_deeplabv3x.models.pointwise_conv import PointwiseConv2d, is_pointwise
 from mmseg_deeplabv3x.models.valid_tap_conv import ValidTapConv2d
-from mmseg_deeplabv3x.ops import valid_tap_conv
 
 
 @pytest.fixture
@@ -87,29 +85,13 @@ def test_no_bn_is_left_and_doing_it_twice_is_harmless(segmentor):
 
 
 @pytest.mark.parametrize('fast', [True, False])
-def test_all_is_in_channels_last_and_1x1_convolutions_are_onednns(segmentor, fast):
+def test_all_is_in_channels_last_and_has_our_convolutions(segmentor, fast):
     model = segmentor(neck=True, head=dict(fast=fast)).speed_up()
     convs = [m for m in model.modules() if isinstance(m, torch.nn.Conv2d)]
+    assert len(convs) > 20
     for conv in convs:
         assert conv.weight.is_contiguous(memory_format=torch.channels_last)
-        if is_pointwise(conv):
-            assert isinstance(conv, (PointwiseConv2d, ValidTapConv2d)), conv
-    taps = [conv for conv in convs if isinstance(conv, ValidTapConv2d)]
-    assert len(taps) == (4 if fast else 0) and len(convs) > 20  # ASPP's, 1x1 and three rates
-
-
-def test_atrous_convolutions_are_whole(segmentor, monkeypatch):
-    model = segmentor(output_stride=16).eval()
-    inputs, samples = draw(size=(97, 97))
-    taken = []
-    by_taps = valid_tap_conv.conv2d_by_taps
-    monkeypatch.setattr(
-        valid_tap_conv, 'conv2d_by_taps', lambda *args: taken.append(args) or by_taps(*args)
-    )
-    predict(model, inputs, samples)
-    assert len(taken) == 1  # of the rates 6, 12 and 18 on a map of 7x7
-    predict(model.speed_up(), inputs, samples)
-    assert len(taken) == 1
+        assert isinstance(conv, ValidTapConv2d)
 
 
 def test_training_after_it_is_refused(segmentor):

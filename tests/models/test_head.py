@@ -8,6 +8,7 @@ from mmseg.structures import SegDataSample
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmseg_deeplabv3x.atrous import aspp_rates
+from mmseg_deeplabv3x.models.global_mean import GlobalMean2d
 
 
 @pytest.fixture
@@ -140,11 +141,16 @@ def test_the_fast_way_does_less(head):
     x = torch.randn(1, 32, 33, 33, dtype=torch.float64)
     flops = []
     for fast in (True, False):
-        net = head(fast=fast).double()
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            net([x])
+        logits = head(fast=fast).double()([x])
+        with FlopCounterMode(display=False) as counter:
+            logits.sum().backward()  # to the filters
         flops.append(counter.get_total_flops())
     assert flops[0] < 0.75 * flops[1]
+
+
+def test_the_fast_way_pools_with_a_small_gradient(head):
+    assert isinstance(head().image_pool[0], GlobalMean2d)
+    assert isinstance(head(fast=False).image_pool[0], torch.nn.AdaptiveAvgPool2d)
 
 
 def test_another_conv_is_left_as_it_is(head):

@@ -10,7 +10,7 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mmseg_deeplabv3x.models.pointwise_conv import PointwiseConv2d
+from mmseg_deeplabv3x.models.valid_tap_conv import ValidTapConv2d
 
 CASCADE = dict(type='CascadeNeck', depth=18, base_channels=8)
 
@@ -343,10 +343,11 @@ def test_channels_last_changes_the_layout_alone(segmentor, batch, relative_error
 
 
 @pytest.mark.parametrize('channels_last', [False, True])
-def test_channels_last_has_its_1x1_convolutions_by_onednn(segmentor, channels_last):
-    model = segmentor(channels_last=channels_last)
-    swapped = [conv for conv in model.modules() if isinstance(conv, PointwiseConv2d)]
-    assert (model.decode_head.conv_seg in swapped) == bool(swapped) == channels_last
+def test_channels_last_has_our_convolutions(segmentor, channels_last):
+    model = segmentor(channels_last=channels_last, decode_head=dict(fast=False))
+    convs = [conv for conv in model.modules() if isinstance(conv, torch.nn.Conv2d)]
+    assert len(convs) > 20
+    assert {isinstance(conv, ValidTapConv2d) for conv in convs} == {channels_last}
 
 
 def test_a_compiled_backbone_is_the_same_one(segmentor, relative_error):
