@@ -38,29 +38,48 @@ def label_counts(
         raise ValueError(
             f'num_classes must be at most {_IDS}, as labels are bytes, got {num_classes}.'
         )
+    if 0 in labels.shape:
+        return np.zeros((_IDS, num_classes), np.int64)
     labels = _bytes('label', labels, _IDS)
     predictions = _bytes('prediction', predictions, num_classes)
-    if labels.is_cuda:
+    if isinstance(labels, Tensor):
         pairs = torch.add(predictions.long(), labels, alpha=num_classes)
         counts = torch.bincount(pairs, minlength=_IDS * num_classes)
         return counts.reshape(_IDS, num_classes).cpu().numpy()
-    counts = np.zeros((_IDS, num_classes), np.int64)
-    for pair in zip(labels.split(_EXACT), predictions.split(_EXACT)):
-        # twice as fast as bincount, which wants both as one array of int64
-        counts += cv2.calcHist(
-            [ids.numpy() for ids in pair], [0, 1], None, counts.shape, [0, _IDS, 0, num_classes]
-        ).astype(np.int64)
-    return counts
+    first, *others = (
+        _histogram(labels[start : start + _EXACT], predictions[start : start + _EXACT], num_classes)
+        for start in range(0, len(labels), _EXACT)
+    )
+    return sum(others, first)
 
 
-def _bytes(name: str, ids: Tensor | np.ndarray, limit: int) -> Tensor:
-    """Checks that ids are from 0 to below a limit of at most 256; flat, in bytes."""
-    ids = torch.as_tensor(ids).flatten()
-    if ids.numel():
-        for value in torch.stack(ids.aminmax()).tolist():
-            if not 0 <= value < limit:
-                raise ValueError(f'{name} {value} is out of range, expected 0 to {limit - 1}.')
-    return ids.to(torch.uint8)
+def _histogram(labels, predictions, num_classes):
+    # twice as fast as bincount, which wants both as one array of int64
+    bins, ranges = (_IDS, num_classes), (0, _IDS, 0, num_classes)
+    return cv2.calcHist([labels, predictions], (0, 1), None, bins, ranges).astype(np.int64)
+
+
+def _bytes(name: str, ids: Tensor | np.ndarray, limit: int) -> Tensor | np.ndarray:
+    """Checks that ids are from 0 to below a limit of at most 256; flat, in bytes.
+
+    A tensor if they are on a GPU, else an array, whose operations start sooner.
+    """
+    if isinstance(ids, Tensor) and not ids.is_cuda:
+        ids = (ids.float() if ids.is_floating_point() else ids).numpy()  # there is no bfloat16
+    ids = ids.reshape(-1)
+    for value in _extremes(ids):
+        if not 0 <= value < limit:
+            raise ValueError(f'{name} {value} is out of range, expected 0 to {limit - 1}.')
+    return ids.to(torch.uint8) if isinstance(ids, Tensor) else ids.astype(np.uint8, copy=False)
+
+
+def _extremes(ids: Tensor | np.ndarray) -> list:
+    """Numbers that are in a range from 0 on if, and only if, all are."""
+    if isinstance(ids, Tensor):
+        return torch.stack(ids.aminmax()).tolist()
+    if ids.dtype == np.int64:  # the usual: read without sign, in one pass, negative is largest
+        return [ids.view(np.uint64).max().view(np.int64)]
+    return [ids.min(), ids.max()]
 
 
 def confusion_matrix(
@@ -82,7 +101,7 @@ def confusion_matrix(
 
 def class_areas(matrix: np.ndarray) -> np.ndarray:
     """Pixels of each class that are right, predicted and labelled, (3, num_classes)."""
-    return np.stack([np.diag(matrix), matrix.sum(0), matrix.sum(1)])
+    return np.array([matrix.diagonal(), matrix.sum(0), matrix.sum(1)])
 
 
 def class_scores(areas: np.ndarray) -> dict[str, np.ndarray]:

@@ -85,7 +85,7 @@ class ConfusionIoUMetric(BaseMetric):
                 are ids, (1, H, W), and ``img_path``.
         """
         for sample in data_samples:
-            predictions = _ids(sample['pred_sem_seg'])
+            predictions = sample['pred_sem_seg']['data']
             areas = None if self.format_only else self._areas(sample, predictions)
             self.results.append((sample['img_path'], areas))
             if self.output_dir:
@@ -131,20 +131,21 @@ class ConfusionIoUMetric(BaseMetric):
                 f'{sample["img_path"]} has no ground truth to evaluate with; format_only=True with '
                 'an output_dir writes predictions alone.'
             )
-        labels = _ids(sample['gt_sem_seg'])
-        if labels.shape != predictions.shape:
+        labels = sample['gt_sem_seg']['data']
+        size = predictions.shape[-2:]
+        if labels.shape[-2:] != size:
             raise ValueError(
-                f'{path} has {tuple(labels.shape)} pixels and the prediction for '
-                f'{sample["img_path"]} {tuple(predictions.shape)} (height, width); both must have '
-                'the same size.'
+                f'{path} has {tuple(labels.shape[-2:])} pixels and the prediction for '
+                f'{sample["img_path"]} {tuple(size)} (height, width); both must have the same size.'
             )
         on_device = labels.to(predictions.device)
         counts = [self._matrix(path, on_device, predictions)]
         for width in self.trimap_widths:
-            band = trimap(labels.cpu().numpy().astype(np.uint8), width)
+            band = trimap(labels.cpu().numpy().astype(np.uint8).reshape(size), width)
             band = torch.from_numpy(band).to(predictions.device)
-            counts.append(self._matrix(path, on_device[band], predictions[band]))
-        return np.stack([class_areas(matrix) for matrix in counts])
+            pair = (ids.reshape(size)[band] for ids in (on_device, predictions))
+            counts.append(self._matrix(path, *pair))
+        return np.array([class_areas(matrix) for matrix in counts])
 
     def _matrix(self, path: str, labels: Tensor, predictions: Tensor) -> np.ndarray:
         """Confusion matrix of the pixels that count."""
@@ -154,10 +155,10 @@ class ConfusionIoUMetric(BaseMetric):
         except ValueError as error:
             raise ValueError(f'{path}: {error}') from None
         counts[self.ignore_index] = 0
-        wrong = np.flatnonzero(counts[classes:].any(axis=1)) + classes
-        if len(wrong):
+        if counts[classes:].any():
+            wrong = np.flatnonzero(counts[classes:].any(axis=1))[0] + classes
             raise ValueError(
-                f'{path}: label {wrong[0]} ({counts[wrong[0]].sum()} pixels) is no class; expected '
+                f'{path}: label {wrong} ({counts[wrong].sum()} pixels) is no class; expected '
                 f'0 to {classes - 1}, or ignore_index={self.ignore_index}.'
             )
         return counts[:classes]
@@ -173,12 +174,8 @@ class ConfusionIoUMetric(BaseMetric):
             print_log('\n'.join(['Images with the lowest mIoU:', *lines]), 'current')
 
     def _write(self, sample: dict, predictions: Tensor) -> None:
-        ids = predictions.cpu().numpy().astype(np.uint8) + bool(sample.get('reduce_zero_label'))
+        ids = predictions.reshape(predictions.shape[-2:]).cpu().numpy().astype(np.uint8)
+        ids += bool(sample.get('reduce_zero_label'))
         path = self.output_dir / f'{Path(sample["img_path"]).stem}.png'
         with written_aside(path) as aside:
             Image.fromarray(ids).save(aside, 'PNG')
-
-
-def _ids(field: dict) -> Tensor:
-    """Ids of a field of a data sample, (H, W)."""
-    return field['data'].reshape(field['data'].shape[-2:])

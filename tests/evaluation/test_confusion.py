@@ -47,6 +47,19 @@ def test_what_has_no_place_is_refused(labels, predictions, message):
         confusion_matrix(np.array(labels), np.array(predictions), 3)
 
 
+@pytest.mark.parametrize(
+    'kind', [torch.int8, torch.int16, torch.int32, torch.int64, torch.float32, torch.bfloat16]
+)
+def test_any_kind_of_number_is_counted_and_checked(kind):
+    """A head of one channel predicts 0 and 1 in the logits' kind."""
+    ids = torch.tensor([[0, 1], [1, 1]])
+    np.testing.assert_array_equal(confusion_matrix(ids, ids.to(kind), 2), [[1, 0], [0, 3]])
+    for wrong in (2, -1):
+        ids[1, 0] = wrong
+        with pytest.raises(ValueError, match=f'prediction {wrong}(.0)? is out of range'):
+            confusion_matrix(abs(ids), ids.to(kind), 2)
+
+
 def test_labels_in_bytes_have_no_more_than_256_classes():
     assert confusion_matrix(np.array([255]), np.array([255]), 256)[255, 255] == 1
     with pytest.raises(ValueError, match='num_classes must be at most 256.*got 257'):
