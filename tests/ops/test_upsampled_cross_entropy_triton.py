@@ -1,0 +1,72 @@
+"""The Triton kernel without a GPU: what it computes, that it compiles, and what it refuses."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from mmseg_deeplabv3x.ops import upsampled_cross_entropy
+
+needs_triton = pytest.mark.skipif(
+    importlib.util.find_spec('triton') is None,
+    reason='needs the package triton, of the version that this PyTorch names for GPUs',
+)
+CASE = torch.zeros(1, 2, 2, 2), torch.zeros(1, 4, 4, dtype=torch.long)
+
+
+@needs_triton
+def test_equal_under_the_interpreter():
+    cases = Path(__file__).with_name('upsampled_cross_entropy_triton_cases.py')
+    done = subprocess.run(
+        [sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', str(cases)],
+        env=dict(os.environ, TRITON_INTERPRET='1'),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+@needs_triton
+@pytest.mark.parametrize('capability', [80, 90])
+@pytest.mark.parametrize('ones', [False, True], ids=['numbers', 'ones'])
+def test_compiles_for_gpus(tmp_path, monkeypatch, capability, ones):
+    """Also where all sizes are 1, which Triton makes constants."""
+    from triton import compile
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    from mmseg_deeplabv3x.ops.upsampled_cross_entropy_triton import cell_kernel
+
+    monkeypatch.setenv('TRITON_CACHE_DIR', str(tmp_path))
+    types = dict.fromkeys(['logits', 'class_weight', 'sums', 'shares'], '*fp32')
+    types.update(dict.fromkeys(['labels', 'extremes'], '*i64'))
+    constants = dict(ROWS=8, COLUMNS=8, ROW_PARTS=1, COLUMN_PARTS=1, PIXELS=64, CLASSES=16)
+    constants['NEEDS_GRAD'] = True
+    if ones:
+        constants = {name: 1 for name in cell_kernel.arg_names if name not in types}
+    for name in cell_kernel.arg_names:
+        types.setdefault(name, 'constexpr' if name in constants else 'i32')
+    source = ASTSource(cell_kernel, types, constants)
+    compiled = compile(source, target=GPUTarget('cuda', capability, 32))
+    assert f'.target sm_{capability}' in compiled.asm['ptx']
+    assert compiled.asm['cubin'].startswith(b'\x7fELF')
+
+
+@needs_triton
+def test_logits_that_are_not_on_a_gpu():
+    message = 'triton=True needs logits on a GPU, but got logits on cpu.'
+    with pytest.raises(ValueError, match=message):
+        upsampled_cross_entropy(*CASE, True, triton=True)
+
+
+def test_without_triton(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'triton', None)
+    with pytest.raises(ModuleNotFoundError, match='needs the package triton, which is not inst'):
+        upsampled_cross_entropy(*CASE, True, triton=True)
