@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
+from importlib.util import find_spec
 
 import torch
 from mmseg.models.losses import accuracy as mmseg_accuracy
@@ -10,15 +12,13 @@ from torch.nn import functional as F
 
 from ..ops import upsampled_cross_entropy
 from .memory import peak_extra_memory
-from .timing import cpu_ms, spread
+from .rounds import elapsed_ms
+from .timing import spread
 
 # (images, classes, side of the logits, side of the labels): VOC at output_stride 8, ADE20K
 SIZES = [(4, 21, 65, 513), (2, 150, 64, 512)]
 IGNORED = 255
-HEADER = (
-    '| logits -> labels | with acc_seg | whole map, ms | tiles, ms | faster | whole map, MiB '
-    '| tiles, MiB | less |\n|---|---|---|---|---|---|---|---|'
-)
+DEVICE = 'cuda' if torch.cuda.is_available() else 'cpu'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,45 +27,61 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> str:
-    """Time forward and backward of both ways in turns, and count their memory.
+    """Time forward and backward of the ways in turns, and count their memory.
+
+    On a GPU the Triton kernel is a third one, if Triton is installed.
 
     Args:
         args: As declared by :func:`add_arguments`.
 
     Returns:
-        A Markdown table. Times are CPU times of one thread, 'median (least to most)' of the rounds;
-        'faster' is the same of the ratio within a round. Memory is the peak beside logits and
-        labels.
+        A Markdown table. Times are CPU times of one thread, or those of a GPU, 'median (least to
+        most)' of the rounds; 'faster' is the first way's time over this one's within a round, and
+        'less' the same of memory, which is the peak beside logits and labels.
     """
     torch.set_num_threads(1)
-    rows = [_row(size, acc, args.rounds) for size in SIZES for acc in (False, True)]
-    return '\n'.join([HEADER, *rows])
+    ways = _ways()
+    whole, *others = ways
+    header = ['logits -> labels', 'with acc_seg', f'{whole}, ms']
+    header += [cell for way in others for cell in (f'{way}, ms', 'faster')]
+    header += [f'{whole}, MiB', *(cell for way in others for cell in (f'{way}, MiB', 'less'))]
+    rows = [_row(size, acc, ways.values(), args.rounds) for size in SIZES for acc in (False, True)]
+    return '\n'.join(f'| {" | ".join(row)} |' for row in [header, ['---'] * len(header), *rows])
 
 
-def _row(size, with_accuracy, rounds):
+def _ways():
+    ways = {'whole map': _whole, 'tiles': _tiles}
+    if DEVICE == 'cuda' and find_spec('triton'):
+        ways['Triton'] = partial(_tiles, triton=True)
+    return ways
+
+
+def _row(size, with_accuracy, ways, rounds):
     n, classes, small, large = size
     torch.manual_seed(0)
-    logits = (3 * torch.randn(n, classes, small, small)).requires_grad_()
+    logits = (3 * torch.randn(n, classes, small, small)).to(DEVICE).requires_grad_()
     labels = torch.randint(classes, (n, large, large))
     labels[torch.rand(labels.shape) < 0.05] = IGNORED
+    labels = labels.to(DEVICE)
 
-    def ways():
-        for way in (_whole, _tiles):
-            yield lambda way=way: torch.autograd.grad(way(logits, labels, with_accuracy), logits)
+    def step(way):
+        return torch.autograd.grad(way(logits, labels, with_accuracy), logits)
 
-    memory = [peak_extra_memory(way) for way in ways()]  # and a warm-up
-    times = [[cpu_ms(way) for way in ways()] for _ in range(rounds)]
-    whole, tiles = zip(*times)
-    cells = [
-        f'{n}x{classes}x{small}² -> {large}²',
-        'yes' if with_accuracy else 'no',
-        spread(whole, '.0f'),
-        spread(tiles, '.0f'),
-        spread([a / b for a, b in times], '.1f') + ' x',
-        *(f'{size / 2**20:.0f}' for size in memory),
-        f'{memory[0] / memory[1]:.0f} x',
-    ]
-    return f'| {" | ".join(cells)} |'
+    steps = [partial(step, way) for way in ways]
+    whole_memory, *memory = [peak_extra_memory(step) for step in steps]  # and a warm-up
+    times = [[elapsed_ms(step) for step in steps] for _ in range(rounds)]
+    whole, *others = zip(*times)
+    cells = [f'{n}x{classes}x{small}² -> {large}²', 'yes' if with_accuracy else 'no', _ms(whole)]
+    for other in others:
+        cells += [_ms(other), spread([a / b for a, b in zip(whole, other)], '.1f') + ' x']
+    cells.append(f'{whole_memory / 2**20:.0f}')
+    for other in memory:
+        cells += [f'{other / 2**20:.0f}', f'{whole_memory / other:.0f} x']
+    return cells
+
+
+def _ms(times):
+    return spread(times, '.0f' if DEVICE == 'cpu' else '.2f')
 
 
 def _whole(logits, labels, with_accuracy):
@@ -75,6 +91,8 @@ def _whole(logits, labels, with_accuracy):
     return F.cross_entropy(large, labels, ignore_index=IGNORED)
 
 
-def _tiles(logits, labels, with_accuracy):
-    result = upsampled_cross_entropy(logits, labels, True, return_accuracy=with_accuracy)
+def _tiles(logits, labels, with_accuracy, triton=False):
+    result = upsampled_cross_entropy(
+        logits, labels, True, return_accuracy=with_accuracy, triton=triton
+    )
     return result[0] if with_accuracy else result

@@ -20,9 +20,9 @@ import torch
 import triton
 import triton.language as tl
 
-# A side of the block of pixels and the classes that are in registers at once, at most: with these
-# ptxas gives a thread 64 registers, with twice as many classes 142.
-MAX_SIDE, MAX_CLASSES = 8, 16
+# Side of a block of pixels and classes of it, at most; pixels of a warp. By ptxas, for sm_80: 64
+# registers a thread at 8x8 pixels, 124 at 11x11, nothing spilled; 142 at 8x8 for 32 classes.
+MAX_SIDE, MAX_CLASSES, PIXELS_OF_A_WARP = 11, 16, 16
 
 
 def sums(logits, labels, align_corners, ignore_index, class_weight, needs_grad):
@@ -47,6 +47,7 @@ def sums(logits, labels, align_corners, ignore_index, class_weight, needs_grad):
     shares = None
     if needs_grad:
         shares = logits.new_empty(4, n, h + 1, row_parts, w + 1, column_parts, classes)
+    pixels = triton.next_power_of_2(rows * columns)
     with torch.cuda.device_of(logits):
         cell_kernel[grid](
             logits.permute(0, 2, 3, 1).contiguous(),
@@ -67,9 +68,10 @@ def sums(logits, labels, align_corners, ignore_index, class_weight, needs_grad):
             COLUMNS=columns,
             ROW_PARTS=row_parts,
             COLUMN_PARTS=column_parts,
-            PIXELS=triton.next_power_of_2(rows * columns),
+            PIXELS=pixels,
             CLASSES=min(triton.next_power_of_2(classes), MAX_CLASSES),
             NEEDS_GRAD=needs_grad,
+            num_warps=max(pixels // PIXELS_OF_A_WARP, 1),
         )
     loss, weight, labelled, correct = totals.sum(1)
     extremes = torch.stack([extremes[0].min(), extremes[1].max()])
@@ -98,11 +100,10 @@ def _parts(size_out, step, start, unit):
 
 def _add(shares):
     """Gradient, (N, C, h, w), from the shares of the four corners of all parts of cells."""
-    shares = shares.sum((3, 5))
-    _, n, rows, columns, classes = shares.shape
+    _, n, rows, _, columns, _, classes = shares.shape
     grad = shares.new_zeros(n, rows + 1, columns + 1, classes)  # with a border of clamped corners
     for share, (down, right) in zip(shares, itertools.product((0, 1), repeat=2)):
-        grad[:, down : down + rows, right : right + columns] += share
+        grad[:, down : down + rows, right : right + columns] += share.sum((2, 4))
     grad[:, 1] += grad[:, 0]
     grad[:, -2] += grad[:, -1]
     grad[:, :, 1] += grad[:, :, 0]

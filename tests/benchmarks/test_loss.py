@@ -18,6 +18,19 @@ def test_a_row_for_each_size_with_and_without_accuracy(monkeypatch):
     assert len({row.count('|') for row in table}) == 1
 
 
+def test_a_third_way_has_columns_too(monkeypatch):
+    """As the Triton kernel on a GPU."""
+    monkeypatch.setattr(loss, 'SIZES', [(1, 3, 5, 33)])
+    ways = dict(loss._ways(), third=loss._tiles)
+    monkeypatch.setattr(loss, '_ways', lambda: ways)
+    header, line, *rows = loss.run(argparse.Namespace(rounds=1)).splitlines()
+    names = header.strip('| ').split(' | ')
+    assert names[5:7] == ['third, ms', 'faster'] and names[-2:] == ['third, MiB', 'less']
+    assert {row.count('|') for row in [line, *rows]} == {header.count('|')}
+    last = rows[-1].strip('| ').split(' | ')
+    assert last[-2:] == last[-4:-2]  # the third way is the second: the same memory
+
+
 def test_both_ways_give_the_same_loss():
     torch.manual_seed(0)
     logits, labels = torch.randn(2, 3, 5, 5), torch.randint(3, (2, 17, 17))
