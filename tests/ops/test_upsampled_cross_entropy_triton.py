@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mmseg_deeplabv3x.ops import upsampled_cross_entropy
+from mmseg_deeplabv3x.ops.linear_interpolation import interpolation_matrix
 
 needs_triton = pytest.mark.skipif(
     importlib.util.find_spec('triton') is None,
@@ -57,6 +60,27 @@ def test_compiles_for_gpus(tmp_path, monkeypatch, capability, ones):
     compiled = compile(source, target=GPUTarget('cuda', capability, 32))
     assert f'.target sm_{capability}' in compiled.asm['ptx']
     assert compiled.asm['cubin'].startswith(b'\x7fELF')
+
+
+@needs_triton
+@settings(deadline=None)
+@given(size_in=st.integers(1, 70), size_out=st.integers(1, 600), align_corners=st.booleans())
+def test_cells_hold_every_pixel_where_interpolate_puts_it(size_in, size_out, align_corners):
+    from mmseg_deeplabv3x.ops import upsampled_cross_entropy_triton as module
+
+    places = step, start, unit = module._places(size_in, size_out, align_corners)
+    parts, length = module._parts(size_out, *places)
+    output = torch.arange(size_out)
+    cell = (start + output * step) // unit
+    assert cell.min() >= 0 and cell.max() <= size_in
+    assert cell.bincount().max() <= parts * length and length <= module.MAX_SIDE
+
+    fraction = (start + output * step - cell * unit).double() / unit
+    matrix = torch.zeros(size_out, size_in, dtype=torch.double)
+    matrix[output, (cell - 1).clamp(min=0)] += 1 - fraction
+    matrix[output, cell.clamp(max=size_in - 1)] += fraction
+    expected = interpolation_matrix(size_in, size_out, align_corners, matrix)
+    assert torch.allclose(matrix, expected, rtol=0, atol=1e-12)
 
 
 @needs_triton
