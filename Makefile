@@ -1,6 +1,7 @@
 # make demo   train a small DeepLabv3 on generated data, evaluate it and draw its predictions
 # make test   all tests
 # make lint   ruff
+# make test-triton  the tests of the Triton kernel, under its interpreter: downloads 200 MB more
 #
 # Each first makes .venv with the versions of constraints.txt, and again only when those change.
 # PYTHON chooses the interpreter: make demo PYTHON=python3.12
@@ -9,7 +10,7 @@ PYTHON ?= $(shell python3.11 -c 'import sys; print(sys.executable)' 2>/dev/null 
 RUN := .venv/bin/python
 STAMP := .venv/installed
 
-.PHONY: demo test lint
+.PHONY: demo test lint test-triton
 
 # Waiting threads sleep: spinning ones take the cores from the loader and from other programs.
 demo: $(STAMP)
@@ -22,6 +23,11 @@ test: $(STAMP)
 lint: $(STAMP)
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
+
+# The version that PyTorch 2.13 names for GPUs; its CPU build comes without.
+test-triton: $(STAMP)
+	$(RUN) -m pip install -q triton==3.7.1
+	OMP_NUM_THREADS=1 $(RUN) -m pytest tests/ops/test_upsampled_cross_entropy_triton.py
 
 $(STAMP): setup.cfg pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \

@@ -18,7 +18,7 @@ from mmseg_deeplabv3x.ops.linear_interpolation import interpolation_matrix
 
 needs_triton = pytest.mark.skipif(
     importlib.util.find_spec('triton') is None,
-    reason='needs the package triton, of the version that this PyTorch names for GPUs',
+    reason='needs the package triton, which `make test-triton` installs',
 )
 CASE = torch.zeros(1, 2, 2, 2), torch.zeros(1, 4, 4, dtype=torch.long)
 
