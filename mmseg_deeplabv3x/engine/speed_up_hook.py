@@ -7,12 +7,15 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
+from .freed_memory import keep_freed_memory
+
 
 @HOOKS.register_module()
 class SpeedUpHook(Hook):
     """Calls the model's ``speed_up()`` once its weights are loaded, for ``tools/test.py --fast``.
 
-    Predictions are the same up to rounding. It acts before a test alone: validation during training
+    Predictions are the same up to rounding. The process keeps freed memory, see
+    :func:`.freed_memory.keep_freed_memory`. It acts before a test alone: validation during training
     goes on with a network that can be trained.
     """
 
@@ -29,3 +32,4 @@ class SpeedUpHook(Hook):
                 'DeepLabV3, with --tta under RunningMeanTTAModel, or leave --fast out.'
             )
         model.speed_up()
+        keep_freed_memory()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import torch
 from mmcv.cnn import fuse_conv_bn
 from mmengine.structures import PixelData
+from mmseg.models import SegDataPreProcessor
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from ..ops import upsampled_argmax
+from .channels_last_preprocessor import ChannelsLastPreProcessor
 from .valid_tap_conv import speed_up_convs
 
 
@@ -24,8 +26,9 @@ class FastPredictionMixin:
         """Prepare for prediction, once and for all.
 
         BN is folded into the convolutions before it, weights are stored in channels_last, and on a
-        CPU oneDNN computes all convolutions. Whole images at their own size get their
-        classes straight from the network's logits, unless probabilities are asked for.
+        CPU oneDNN computes all convolutions, and ``SegDataPreProcessor`` gives way to
+        :class:`ChannelsLastPreProcessor`. Whole images at their own size get their classes straight
+        from the network's logits, unless probabilities are asked for.
 
         Args:
             probabilities (bool): Whether predictions keep ``seg_logits``. Default: False.
@@ -38,6 +41,8 @@ class FastPredictionMixin:
             fuse_conv_bn(self)
             self.to(memory_format=torch.channels_last)
             speed_up_convs(self)
+            if type(self.data_preprocessor) is SegDataPreProcessor:
+                self.data_preprocessor.__class__ = ChannelsLastPreProcessor
         self._speed = 'probabilities' if probabilities else 'classes'
         return self
 

@@ -5,9 +5,12 @@ import copy
 import pytest
 import torch
 from mmengine.structures import PixelData
+from mmseg.models import SegDataPreProcessor
+from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mmseg_deeplabv3x.models.channels_last_preprocessor import ChannelsLastPreProcessor
 from mmseg_deeplabv3x.models.valid_tap_conv import ValidTapConv2d
 
 
@@ -40,8 +43,8 @@ def draw(n=2, size=(50, 71), **meta):
 
 
 @torch.no_grad()
-def predict(model, inputs, samples):
-    return model.predict(inputs, copy.deepcopy(samples))
+def predict(model, inputs, data_samples):
+    return model.predict(inputs, copy.deepcopy(data_samples))
 
 
 def agreement(ours, theirs):
@@ -92,6 +95,28 @@ def test_all_is_in_channels_last_and_has_our_convolutions(segmentor, fast):
     for conv in convs:
         assert conv.weight.is_contiguous(memory_format=torch.channels_last)
         assert isinstance(conv, ValidTapConv2d)
+
+
+def test_images_are_normalised_in_channels_last(segmentor):
+    model = segmentor()
+    images = torch.randint(0, 256, (2, 3, 50, 71), dtype=torch.uint8)
+    cfg = dict(mean=[120.0, 110.0, 100.0], std=[60.0, 50.0, 40.0], bgr_to_rgb=True)
+    model.data_preprocessor = MODELS.build(dict(cfg, type='SegDataPreProcessor'))
+    data = dict(inputs=list(images), data_samples=draw()[1])
+    plain = predict(model, **model.data_preprocessor(data))
+    inputs = model.speed_up().data_preprocessor(data)
+    assert isinstance(model.data_preprocessor, ChannelsLastPreProcessor)
+    assert inputs['inputs'].is_contiguous(memory_format=torch.channels_last)
+    assert agreement(predict(model, **inputs), plain) > 0.999
+
+
+def test_a_preprocessor_of_ones_own_stays(segmentor):
+    class Own(SegDataPreProcessor):
+        pass
+
+    model = segmentor()
+    model.data_preprocessor = Own()
+    assert type(model.speed_up().data_preprocessor) is Own
 
 
 def test_training_after_it_is_refused(segmentor):
