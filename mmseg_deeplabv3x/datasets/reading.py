@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import stat
 import struct
@@ -19,6 +20,10 @@ IGNORED = 255  # mmseg's label of pixels that do not count
 FORMATS = ('BMP', 'GIF', 'JPEG', 'JPEG2000', 'PNG', 'PPM', 'TGA', 'TIFF', 'WEBP')
 _MASK_MODES = ('1', 'L', 'P', 'I', 'I;16')  # Pillow's one-channel whole numbers
 _MAX_BYTES = 2**31  # more than the pixels allowed take, uncompressed
+# Markers in a JPEG: of a frame, which tells the size, and of what may precede it: tables (DHT, DQT,
+# DRI), APP0 to APP15 and comments.
+_FRAMES = (0xC0, 0xC1, 0xC2)
+_BEFORE_FRAME = (0xC4, 0xDB, 0xDD, *range(0xE0, 0xF0), 0xFE)
 NO_FILE = 'no file'  # the kind of a pipe, a socket or a device
 _KINDS = {stat.S_IFIFO: 'pipe', stat.S_IFSOCK: 'socket'}
 
@@ -74,9 +79,10 @@ def read_image(path: str, backend_args: dict | None = None) -> np.ndarray:
 
 
 def read_mask(path: str, backend_args: dict | None = None) -> np.ndarray:
-    """Read the class ids of a palette or gray label image, by Pillow.
+    """Read the class ids of a palette or gray label image.
 
-    OpenCV would give the colours of a palette.
+    By Pillow, since OpenCV would give the colours of a palette; the usual PNG of 8 bits by OpenCV,
+    which takes 0.6 of the time, once the palette is left out.
 
     Args:
         path: The label image, at any address that mmengine's file backends take.
@@ -91,6 +97,9 @@ def read_mask(path: str, backend_args: dict | None = None) -> np.ndarray:
             checksums, or holds ids above 255.
     """
     content = _read_bytes(path, backend_args)
+    labels = _png_ids(path, content)
+    if labels is not None:
+        return labels
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
             mode = picture.mode
@@ -236,14 +245,63 @@ def _check_png(path: str, content: bytes) -> None:
         start = end + 4
 
 
+def _png_ids(path: str, content: bytes) -> np.ndarray | None:
+    """The ids in a PNG of 8-bit gray values or palette indices; None if that is not what it is."""
+    if content[24:26] not in (b'\x08\x00', b'\x08\x03') or not _has_modest_size(content):
+        return None
+    _check_png(path, content)
+    header = b'IHDR' + content[16:25] + b'\0' + content[26:29]  # gray, whatever it was
+    parts = [content[:12], header, struct.pack('>I', zlib.crc32(header))]
+    start = 33
+    while start < len(content):
+        length, name = struct.unpack_from('>I4s', content, start)
+        end = start + 12 + length
+        if name in (b'IDAT', b'IEND'):
+            parts.append(content[start:end])
+        start = end if name != b'IEND' else len(content)
+    try:
+        return cv2.imdecode(np.frombuffer(b''.join(parts), np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        return None
+
+
 def _refuse_absurd_size(path: str, content: bytes) -> None:
     """Look at the header alone: what it announces would be allocated by the decoder."""
+    if _has_modest_size(content):
+        return
     try:
         Image.open(io.BytesIO(content))
     except Image.DecompressionBombError as error:
         raise _too_large(path, error) from None
     except Exception:  # no image for Pillow: the decoder decides
         return
+
+
+def _has_modest_size(content: bytes) -> bool:
+    """Whether this is plainly a PNG or JPEG of no more pixels than Pillow takes without warning."""
+    pixels, limit = _announced_pixels(content), Image.MAX_IMAGE_PIXELS
+    return pixels is not None and (limit is None or pixels <= limit)
+
+
+def _announced_pixels(content: bytes) -> int | None:
+    """Pixels according to the header of a PNG or a JPEG; None for what is not plainly one.
+
+    Opening the image by Pillow takes 0.1 ms, a tenth of decoding a small JPEG.
+    """
+    try:
+        if content.startswith(b'\x89PNG\r\n\x1a\n\0\0\0\rIHDR'):
+            return math.prod(struct.unpack_from('>II', content, 16))
+        start = 2
+        while content.startswith(b'\xff\xd8') and content[start] == 0xFF:
+            marker, length, height, width = struct.unpack_from('>BHxHH', content, start + 1)
+            if marker in _FRAMES:
+                return height * width
+            if marker not in _BEFORE_FRAME:
+                return None
+            start += 2 + length
+    except (IndexError, struct.error):  # the content ends before
+        pass
+    return None
 
 
 def _too_large(path: str, error: Image.DecompressionBombError) -> BadSampleError:

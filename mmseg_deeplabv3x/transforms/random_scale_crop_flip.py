@@ -93,7 +93,8 @@ class RandomScaleCropFlip(BaseTransform):
         def labels_of(field, rows, columns):
             return _nearest_region(results[field], rows, columns)
 
-        rows, columns, flip = self._random_region(height, width, labels_of)
+        labels = results.get('gt_seg_map')
+        rows, columns, flip = self._random_region(height, width, labels, labels_of)
         image = _resize_region(results['img'], rows, columns)
         results['img'] = cv2.flip(image, 1) if flip else image
         for field in results.get('seg_fields', []):
@@ -110,7 +111,7 @@ class RandomScaleCropFlip(BaseTransform):
         return results
 
     @cache_randomness
-    def _random_region(self, height, width, labels_of):
+    def _random_region(self, height, width, labels, labels_of):
         """What the crop keeps of the rows and of the columns, and whether to flip."""
         ratio = self.scale._random_ratio()
 
@@ -119,14 +120,40 @@ class RandomScaleCropFlip(BaseTransform):
 
         region = random_crop()
         if self.cat_max_ratio < 1:
+            prevalent = self._prevalent(labels)
             monotonous = set()  # where the image is smaller than the crop there is only one region
             for _ in range(10):
                 if region not in monotonous:
-                    if self._is_varied(labels_of('gt_seg_map', *region)):
+                    varied = None
+                    if prevalent is not None:
+                        varied = self._is_varied_by(prevalent, labels, *region)
+                    if varied is None:
+                        varied = self._is_varied(labels_of('gt_seg_map', *region))
+                    if varied:
                         break
                     monotonous.add(region)
                 region = random_crop()
         return (*region, bool(np.random.random_sample() < self.flip_prob))
+
+    def _prevalent(self, labels):
+        """The label that seems to have half of the pixels, if any."""
+        counts = np.bincount(labels[::16, ::16].ravel(), minlength=256)
+        counts[self.ignore_index] = 0
+        return counts.argmax() if 2 * counts.max() > counts.sum() else None
+
+    def _is_varied_by(self, label, labels, rows, columns):
+        """Counts this label alone; None if others might have as many pixels."""
+        i, j = map(_nearest, (rows, columns))
+        picked, pixels = labels[i, j[0] : j[-1] + 1], len(i) * len(j)
+        found = _count(picked, label, j)
+        if found / pixels >= self.cat_max_ratio:  # the more so without what is ignored
+            return False
+        pixels -= _count(picked, self.ignore_index, j)
+        if found and found / pixels >= self.cat_max_ratio:
+            return False
+        if found and (pixels - found) / pixels < self.cat_max_ratio:
+            return True
+        return None
 
     def _is_varied(self, labels):
         pixels = cv2.calcHist([labels], [0], None, [256], [0, 256])
@@ -196,3 +223,10 @@ def _nearest(interval):
     source, scaled, start, stop = interval
     pixels = np.arange(start, stop) * (1 / (scaled / source))
     return np.minimum(pixels.astype(np.intp), source - 1)
+
+
+def _count(picked, label, columns):
+    """Pixels that have a label, where whole rows are picked and columns not yet."""
+    found = (picked == label).view(np.uint8)
+    counts = cv2.reduce(found, 0, cv2.REDUCE_SUM, dtype=cv2.CV_32S)[0]
+    return int(counts[columns - columns[0]].sum())
