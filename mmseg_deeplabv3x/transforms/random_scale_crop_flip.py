@@ -124,9 +124,7 @@ class RandomScaleCropFlip(BaseTransform):
             monotonous = set()  # where the image is smaller than the crop there is only one region
             for _ in range(10):
                 if region not in monotonous:
-                    varied = None
-                    if prevalent is not None:
-                        varied = self._is_varied_by(prevalent, labels, *region)
+                    varied = self._is_varied_by(prevalent, labels, *region)
                     if varied is None:
                         varied = self._is_varied(labels_of('gt_seg_map', *region))
                     if varied:
@@ -135,14 +133,22 @@ class RandomScaleCropFlip(BaseTransform):
                 region = random_crop()
         return (*region, bool(np.random.random_sample() < self.flip_prob))
 
+    def _is_varied(self, labels):
+        """Whether there are two classes, and none with its share of the pixels or more."""
+        pixels = cv2.calcHist([labels], [0], None, [256], [0, 256])
+        pixels[self.ignore_index] = 0
+        return np.count_nonzero(pixels) > 1 and pixels.max() / pixels.sum() < self.cat_max_ratio
+
     def _prevalent(self, labels):
-        """The label that seems to have half of the pixels, if any."""
+        """The label that has half of the pixels looked at, if any."""
         counts = np.bincount(labels[::16, ::16].ravel(), minlength=256)
         counts[self.ignore_index] = 0
-        return counts.argmax() if 2 * counts.max() > counts.sum() else None
+        return int(counts.argmax()) if 2 * counts.max() > counts.sum() else None
 
     def _is_varied_by(self, label, labels, rows, columns):
-        """Counts this label alone; None if others might have as many pixels."""
+        """The same from the count of one label, sooner; None if that does not decide it."""
+        if label is None:
+            return None
         i, j = map(_nearest, (rows, columns))
         picked, pixels = labels[i, j[0] : j[-1] + 1], len(i) * len(j)
         found = _count(picked, label, j)
@@ -154,11 +160,6 @@ class RandomScaleCropFlip(BaseTransform):
         if found and (pixels - found) / pixels < self.cat_max_ratio:
             return True
         return None
-
-    def _is_varied(self, labels):
-        pixels = cv2.calcHist([labels], [0], None, [256], [0, 256])
-        pixels[self.ignore_index] = 0
-        return np.count_nonzero(pixels) > 1 and pixels.max() / pixels.sum() < self.cat_max_ratio
 
     def __repr__(self) -> str:
         return (

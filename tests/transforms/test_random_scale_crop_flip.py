@@ -63,6 +63,36 @@ def test_equals_the_separate_steps(step, cat_max_ratio, crop_size):
             assert ours[key] == theirs[key], key
 
 
+@pytest.mark.parametrize('prevalent', [0.55, 0.8, 0.97, 1.0])
+@pytest.mark.parametrize('ignored', [0.0, 0.3, 1.0])
+@pytest.mark.parametrize('cat_max_ratio', [0.0, 0.3, 0.75, 0.9])
+def test_draws_again_as_often_as_mmseg(prevalent, ignored, cat_max_ratio):
+    """Where one label has most of the pixels, its count may decide; the others' may not."""
+    rng = np.random.default_rng(0)
+    for seed in range(20):
+        results = sample()
+        labels = rng.choice(
+            np.uint8([3, 7, 20]), (9, 12), p=[prevalent, *2 * [(1 - prevalent) / 2]]
+        )
+        labels[rng.random(labels.shape) < ignored] = 255
+        labels = cv2.resize(labels, (90, 61), interpolation=cv2.INTER_NEAREST)
+        ours, theirs = both(
+            seed, dict(results, gt_seg_map=labels), cat_max_ratio=cat_max_ratio, crop_size=(30, 25)
+        )
+        assert np.array_equal(ours['gt_seg_map'], theirs['gt_seg_map'])
+
+
+def test_a_prevalent_label_spares_the_histogram(monkeypatch):
+    labels = np.zeros((61, 90), np.uint8)
+    labels[:, 60:] = 3
+    monkeypatch.delattr(cv2, 'calcHist')
+    np.random.seed(0)
+    for _ in range(5):
+        RandomScaleCropFlip((61, 90), (1.0, 1.0), cat_max_ratio=0.75)(
+            dict(sample(), gt_seg_map=labels)
+        )
+
+
 @pytest.mark.parametrize('step', [0.25, None])
 def test_smooth_images_differ_by_rounding_only(step):
     rng = np.random.default_rng(0)
