@@ -20,6 +20,7 @@ IGNORED = 255  # mmseg's label of pixels that do not count
 FORMATS = ('BMP', 'GIF', 'JPEG', 'JPEG2000', 'PNG', 'PPM', 'TGA', 'TIFF', 'WEBP')
 _MASK_MODES = ('1', 'L', 'P', 'I', 'I;16')  # Pillow's one-channel whole numbers
 _MAX_BYTES = 2**31  # more than the pixels allowed take, uncompressed
+_PNG = b'\x89PNG\r\n\x1a\n\0\0\0\rIHDR'
 # Markers in a JPEG: of a frame, which tells the size, and of what may precede it: tables (DHT, DQT,
 # DRI), APP0 to APP15 and comments.
 _FRAMES = (0xC0, 0xC1, 0xC2)
@@ -226,41 +227,42 @@ def _read_bytes(path: str, backend_args: dict | None) -> bytes:
     return content
 
 
-def _check_png(path: str, content: bytes) -> None:
-    """Compare each part of a PNG with its checksum; Pillow skips those of the pixels."""
+def _check_png(path: str, content: bytes) -> list[tuple[bytes, bytes]]:
+    """Compare each part of a PNG with its checksum; Pillow skips those of the pixels.
+
+    Returns:
+        Name and bytes of each part; none if it is no PNG.
+    """
     if not content.startswith(b'\x89PNG'):
-        return
-    view, start, name = memoryview(content), 8, b''
+        return []
+    parts, start, name = [], 8, b''
     while name != b'IEND':
-        if start + 12 > len(content):
+        length = int.from_bytes(content[start : start + 4], 'big')
+        name = content[start + 4 : start + 8]
+        part = content[start : start + 12 + length]
+        if len(part) < 12 + length:
             raise _undecodable(path, None, cut_off=True)
-        length, name = struct.unpack_from('>I4s', content, start)
-        end = start + 8 + length
-        if content[end : end + 4] != struct.pack('>I', zlib.crc32(view[start + 4 : end])):
+        if part[-4:] != struct.pack('>I', zlib.crc32(part[4:-4])):
             raise BadSampleError(
                 f'{path} is damaged: {name!r}, at byte {start}, differs from its checksum; fetch '
                 'the file again.',
                 'damaged',
             )
-        start = end + 4
+        parts.append((name, part))
+        start += len(part)
+    return parts
 
 
 def _png_ids(path: str, content: bytes) -> np.ndarray | None:
     """The ids in a PNG of 8-bit gray values or palette indices; None if that is not what it is."""
-    if content[24:26] not in (b'\x08\x00', b'\x08\x03') or not _has_modest_size(content):
+    gray_or_palette = content.startswith(_PNG) and content[24:26] in (b'\x08\x00', b'\x08\x03')
+    if not gray_or_palette or not _has_modest_size(content):
         return None
-    _check_png(path, content)
     header = b'IHDR' + content[16:25] + b'\0' + content[26:29]  # gray, whatever it was
-    parts = [content[:12], header, struct.pack('>I', zlib.crc32(header))]
-    start = 33
-    while start < len(content):
-        length, name = struct.unpack_from('>I4s', content, start)
-        end = start + 12 + length
-        if name in (b'IDAT', b'IEND'):
-            parts.append(content[start:end])
-        start = end if name != b'IEND' else len(content)
+    gray = [content[:12], header, struct.pack('>I', zlib.crc32(header))]
+    gray += [part for name, part in _check_png(path, content) if name in (b'IDAT', b'IEND')]
     try:
-        return cv2.imdecode(np.frombuffer(b''.join(parts), np.uint8), cv2.IMREAD_UNCHANGED)
+        return cv2.imdecode(np.frombuffer(b''.join(gray), np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:
         return None
 
@@ -289,7 +291,7 @@ def _announced_pixels(content: bytes) -> int | None:
     Opening the image by Pillow takes 0.1 ms, a tenth of decoding a small JPEG.
     """
     try:
-        if content.startswith(b'\x89PNG\r\n\x1a\n\0\0\0\rIHDR'):
+        if content.startswith(_PNG):
             return math.prod(struct.unpack_from('>II', content, 16))
         start = 2
         while content.startswith(b'\xff\xd8') and content[start] == 0xFF:

@@ -33,15 +33,14 @@ def picture(format, shape=(40, 60, 3), **options):
     return buffer.getvalue()
 
 
+def chunk(name, data):
+    """A part of a PNG."""
+    return struct.pack('>I', len(data)) + name + data + struct.pack('>I', zlib.crc32(name + data))
+
+
 def absurd_png():
     """A small file that announces 30000x30000 pixels."""
     header = struct.pack('>IIBBBBB', 30000, 30000, 8, 0, 0, 0, 0)
-
-    def chunk(name, data):
-        return (
-            struct.pack('>I', len(data)) + name + data + struct.pack('>I', zlib.crc32(name + data))
-        )
-
     return b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', header) + chunk(b'IDAT', zlib.compress(b''))
 
 
@@ -78,6 +77,25 @@ def test_no_truncation_goes_unnoticed(tmp_path, monkeypatch, format, decoder):
         path.write_bytes(whole[:length])
         with pytest.raises(BadSampleError, match='cut is truncated'):
             read_image(str(path))
+
+
+@pytest.mark.parametrize('format', ['JPEG', 'PNG'])
+def test_the_size_that_a_header_announces(tmp_path, monkeypatch, format):
+    """Up to the number that Pillow takes without a warning it need not be asked."""
+    path = tmp_path / 'image'
+    content = picture(format, comment=b'\xff\xc0 a comment' if format == 'JPEG' else None)
+    path.write_bytes(content)
+    monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 40 * 60)
+    with monkeypatch.context() as patch:
+        patch.delattr(reading.Image, 'open')
+        read_image(str(path))
+    monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 40 * 60 // 2 - 1)
+    for read in (read_image, read_mask):
+        with pytest.raises(BadSampleError, match=r'too large: Image size \(2400 pixels\)'):
+            read(str(path))
+    path.write_bytes(content[:30])  # ends within the header
+    with pytest.raises(BadSampleError, match='image'):
+        read_image(str(path))
 
 
 @pytest.mark.parametrize('options', [{}, {'progressive': True}, {'restart_marker_rows': 1}])
@@ -197,6 +215,34 @@ def test_a_folder_is_no_file(tmp_path):
 
 
 IDS = np.uint8([[0, 1, 20], [255, 7, 1]])
+
+
+@pytest.mark.parametrize('mode', ['P', 'L'])
+def test_the_usual_masks_are_read_without_pillow(tmp_path, monkeypatch, mode):
+    mask = Image.fromarray(IDS)
+    if mode == 'P':
+        mask.putpalette(np.random.default_rng(0).integers(0, 256, 768).tolist())
+    mask.save(tmp_path / 'mask.png', transparency=3)
+    monkeypatch.delattr(reading.Image, 'open')
+    labels = read_mask(str(tmp_path / 'mask.png'))
+    assert labels.flags.writeable and np.array_equal(labels, IDS)
+
+
+def test_pixels_that_end_too_soon_are_noticed_although_the_checksums_are_right(tmp_path):
+    header = struct.pack('>IIBBBBB', 7, 5, 8, 0, 0, 0, 0)
+    parts = ((b'IHDR', header), (b'IDAT', zlib.compress(b'\0' * 20)), (b'IEND', b''))
+    (tmp_path / 'mask.png').write_bytes(b'\x89PNG\r\n\x1a\n' + b''.join(chunk(*p) for p in parts))
+    with pytest.raises(BadSampleError, match='mask.png is truncated'):
+        read_mask(str(tmp_path / 'mask.png'))
+
+
+def test_a_jpeg_mask_is_no_png_whatever_its_bytes(tmp_path):
+    content = picture('JPEG', (40, 60))
+    content = content[:2] + b'\xff\xfe\0\x20' + b'\x08\0' * 15 + content[2:]  # a comment
+    (tmp_path / 'mask.jpg').write_bytes(content)
+    assert content[24:26] == b'\x08\0'
+    expected = np.array(Image.open(tmp_path / 'mask.jpg'))
+    assert np.array_equal(read_mask(str(tmp_path / 'mask.jpg')), expected)
 
 
 @pytest.mark.parametrize('mode', ['P', 'L', 'I;16', 'I'])
