@@ -21,8 +21,8 @@ def valid_tap_conv2d(x: Tensor, weight: Tensor, rate: int, bias: Tensor | None =
     oneDNN leaves the others out by itself, in forward and for the gradient of the map, but not for
     the gradient of the filters: this is computed here, one matrix product for each tap over the
     rectangle of positions for which it is valid. At a rate of the map's size or more, the centre
-    tap is all that is left, a 1x1 convolution. Elsewhere (on a GPU, under autocast, at rate 1) this
-    is ``conv2d``.
+    tap is all that is left, a 1x1 convolution. Elsewhere (on a GPU, under autocast, at rate 1, in
+    prediction) this is ``conv2d``.
 
     Args:
         x (Tensor): (N, C, H, W); fastest in channels_last.
@@ -57,7 +57,7 @@ def valid_share(height: int, width: int, rate: int) -> float:
 
 
 def _serves(x, rate):
-    if x.device.type != 'cpu' or rate == 1 or _cpu_autocast():
+    if x.device.type != 'cpu' or rate == 1 or not torch.is_grad_enabled() or _cpu_autocast():
         return False
     return x.stride(1) == 1 or valid_share(*x.shape[2:], rate) < WORTH_A_COPY
 

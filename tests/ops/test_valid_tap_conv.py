@@ -63,6 +63,16 @@ def test_gradient_of_the_filters_by_valid_taps_only(rate, memory_format):
     assert counter.get_total_flops() == pytest.approx(share * 2 * 9 * 5 * 4 * 33 * 33)
 
 
+def test_in_prediction_it_is_the_convolution(monkeypatch):
+    x, weight = draw(1, 33, 33)
+    monkeypatch.delattr('mmseg_deeplabv3x.ops.valid_tap_conv.conv2d_by_taps')
+    with torch.no_grad():
+        y = valid_tap_conv2d(x, weight, 18)
+        assert torch.equal(y, F.conv2d(x, weight, padding=18, dilation=18))
+    with pytest.raises(NameError):
+        valid_tap_conv2d(x, weight, 18)
+
+
 def test_under_autocast_it_is_the_convolution():
     x, weight = draw(1, 33, 33, torch.float32)
     with torch.autocast('cpu', torch.bfloat16):
