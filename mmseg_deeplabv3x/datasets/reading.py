@@ -83,7 +83,7 @@ def read_mask(path: str, backend_args: dict | None = None) -> np.ndarray:
     """Read the class ids of a palette or gray label image.
 
     By Pillow, since OpenCV would give the colours of a palette; the usual PNG of 8 bits by OpenCV,
-    which takes 0.6 of the time, once the palette is left out.
+    which takes 0.7 of the time, once the palette is left out.
 
     Args:
         path: The label image, at any address that mmengine's file backends take.
