@@ -24,10 +24,10 @@ lint: $(STAMP)
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 
-# The version that PyTorch 2.13 names for GPUs; its CPU build comes without.
+# The version that PyTorch 2.13 names for GPUs; its CPU build comes without, and stays so.
 test-triton: $(STAMP)
-	$(RUN) -m pip install -q triton==3.7.1
-	OMP_NUM_THREADS=1 $(RUN) -m pytest tests/ops/test_upsampled_cross_entropy_triton.py
+	$(RUN) -m pip install -q --upgrade --target .triton triton==3.7.1
+	PYTHONPATH=.triton OMP_NUM_THREADS=1 $(RUN) -m pytest tests/ops/test_upsampled_cross_entropy_triton.py
 
 $(STAMP): setup.cfg pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \

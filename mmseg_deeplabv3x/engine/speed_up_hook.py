@@ -14,9 +14,9 @@ from .freed_memory import keep_freed_memory
 class SpeedUpHook(Hook):
     """Calls the model's ``speed_up()`` once its weights are loaded, for ``tools/test.py --fast``.
 
-    Predictions are the same up to rounding. The process keeps freed memory, see
-    :func:`.freed_memory.keep_freed_memory`. It acts before a test alone: validation during training
-    goes on with a network that can be trained.
+    Predictions are the same up to rounding. On a CPU the process, and the workers that it forks,
+    keep freed memory (:func:`.freed_memory.keep_freed_memory`). It acts before a test alone:
+    validation during training goes on with a network that can be trained.
     """
 
     def before_test(self, runner: Runner) -> None:
@@ -32,4 +32,5 @@ class SpeedUpHook(Hook):
                 'DeepLabV3, with --tta under RunningMeanTTAModel, or leave --fast out.'
             )
         model.speed_up()
-        keep_freed_memory()
+        if all(parameter.device.type == 'cpu' for parameter in model.parameters()):
+            keep_freed_memory()

@@ -174,8 +174,8 @@ class ConfusionIoUMetric(BaseMetric):
             print_log('\n'.join(['Images with the lowest mIoU:', *lines]), 'current')
 
     def _write(self, sample: dict, predictions: Tensor) -> None:
-        ids = predictions.reshape(predictions.shape[-2:]).cpu().numpy().astype(np.uint8)
-        ids += bool(sample.get('reduce_zero_label'))
+        ids = predictions.reshape(predictions.shape[-2:]).to(torch.uint8).cpu().numpy()
+        ids = ids + bool(sample.get('reduce_zero_label'))
         path = self.output_dir / f'{Path(sample["img_path"]).stem}.png'
         with written_aside(path) as aside:
             Image.fromarray(ids).save(aside, 'PNG')

@@ -27,8 +27,7 @@ class UpsampledCrossEntropyLoss(CrossEntropyLoss):
         avg_non_ignore (bool): Whether the mean is over the labelled pixels or over all. Default:
             True, as in the paper's released code; mmseg's default is False.
         triton (bool): Whether the shorter way is one Triton kernel, for training on a GPU. Default:
-            False: not run on a GPU yet; compiled for sm_80 and sm_90, and equal to float64
-            reference under Triton's interpreter.
+            False, since it has not run on one yet (docs/benchmarks.md).
     """
 
     def __init__(

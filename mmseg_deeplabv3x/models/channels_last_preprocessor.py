@@ -35,7 +35,7 @@ class ChannelsLastPreProcessor(SegDataPreProcessor):
         for image, place in zip(images, pixels):
             for channel, plane in zip(order, image):
                 place[..., channel] = plane
-        inputs = pixels.float()
+        inputs = pixels.to(torch.promote_types(torch.float32, self.mean.dtype))
         # whole rows: operations on the three numbers of a pixel would not go by vectors
         rows = inputs.flatten(2)
         for operation, numbers in ((rows.sub_, self.mean), (rows.div_, self.std)):

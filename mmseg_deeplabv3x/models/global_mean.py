@@ -8,8 +8,8 @@ class GlobalMean2d(nn.Module):
     """Equal to ``nn.AdaptiveAvgPool2d(1)`` up to rounding.
 
     The gradient of PyTorch's is a whole map, in the layout of NCHW even where the input is in
-    channels_last: slow to add to those of the other branches. Here it is one value a channel,
-    spread without a copy.
+    channels_last: slow to add to those of the other branches. Here, but for half precision, it is
+    one value a channel, spread without a copy.
     """
 
     def forward(self, x: Tensor) -> Tensor:

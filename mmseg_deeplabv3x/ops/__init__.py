@@ -1,4 +1,4 @@
-"""Exact, faster versions of the hot spots, in plain PyTorch and usable on their own."""
+"""Exact, faster versions of the hot spots, usable on their own."""
 
 from .conv_of_concat import conv_of_concat
 from .pointwise_conv import pointwise_conv2d

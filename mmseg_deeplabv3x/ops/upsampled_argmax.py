@@ -12,6 +12,7 @@ from .linear_interpolation import interpolation_matrix, tiles_of
 CPU_STRIP, GPU_STRIP = 2**17, 2**25
 
 
+@torch.no_grad()
 def upsampled_argmax(
     logits: Tensor,
     size: tuple[int, int],
@@ -24,7 +25,7 @@ def upsampled_argmax(
     may be taken; on a GPU it is as exact as TF32 where the user allows that for products.
 
     Args:
-        logits (Tensor): (N, C, h, w); finite.
+        logits (Tensor): (N, C, h, w). As in ``argmax``, NaN is the largest of all.
         size (tuple[int, int]): Height and width to upsample to.
         align_corners (bool): As of :func:`torch.nn.functional.interpolate`.
         keep (tuple[int, int], optional): Rows and columns of the result that are wanted, from the
@@ -36,7 +37,9 @@ def upsampled_argmax(
     n, classes, h, w = logits.shape
     height, width = keep or size
     dtype = torch.promote_types(logits.dtype, torch.float32)
-    small = logits.to(dtype).permute(0, 2, 1, 3)
+    # of a sum of products no NaN and no infinity may come, which no comparison would sort
+    large = torch.finfo(dtype).max / 4
+    small = logits.to(dtype).nan_to_num(large, large, -large).permute(0, 2, 1, 3)
     to_rows = interpolation_matrix(h, size[0], align_corners, small)
     to_columns = interpolation_matrix(w, size[1], align_corners, small)[:width].t()
     strip = CPU_STRIP if logits.device.type == 'cpu' else GPU_STRIP

@@ -49,8 +49,7 @@ def upsampled_cross_entropy(
             False.
         return_accuracy (bool): Whether to return the pixel accuracy too. Default: False.
         triton (bool): Whether one Triton kernel does it, for logits on a GPU; float64 is done as
-            without. Default: False: not run on a GPU yet; compiled for sm_80 and sm_90, and equal
-            to float64 reference under Triton's interpreter.
+            without. Default: False, since it has not run on a GPU yet (docs/benchmarks.md).
 
     Returns:
         Tensor | tuple[Tensor, Tensor]: The mean loss, a scalar, 0 (with gradient 0) if all pixels

@@ -1,7 +1,6 @@
 """The sums of :mod:`.upsampled_cross_entropy` in one Triton kernel, for a GPU.
 
-Not run on a GPU yet: compiled for sm_80 and sm_90, and equal to a float64 reference under Triton's
-interpreter.
+Not run on a GPU yet (docs/benchmarks.md).
 
 A cell is the room between four neighbouring logits, from which all pixels in it are interpolated;
 pixels outside all logits are in cells at the border, whose neighbours are the same logit twice. One
@@ -75,7 +74,7 @@ def sums(logits, labels, align_corners, ignore_index, class_weight, needs_grad):
         )
     loss, weight, labelled, correct = totals.sum(1)
     extremes = torch.stack([extremes[0].min(), extremes[1].max()])
-    return loss, _add(shares) if needs_grad else None, weight, labelled, correct, extremes
+    return loss, _add_shares(shares) if needs_grad else None, weight, labelled, correct, extremes
 
 
 def _places(size_in, size_out, align_corners):
@@ -98,7 +97,7 @@ def _parts(size_out, step, start, unit):
     return parts, math.ceil(side / parts)
 
 
-def _add(shares):
+def _add_shares(shares):
     """Gradient, (N, C, h, w), from the shares of the four corners of all parts of cells."""
     _, n, rows, _, columns, _, classes = shares.shape
     grad = shares.new_zeros(n, rows + 1, columns + 1, classes)  # with a border of clamped corners
@@ -116,7 +115,7 @@ def cell_kernel(
     logits,
     labels,
     class_weight,
-    sums,
+    totals,
     extremes,
     shares,
     classes,
@@ -142,7 +141,7 @@ def cell_kernel(
     """Do one part of one cell.
 
     Reads logits, (N, h, w, C), labels, (N, height, width), and class_weight, (C,). Writes of each
-    program its share of what :func:`sums` returns: sums, (4, programs), extremes, (2, programs),
+    program its share of what :func:`sums` returns: totals, (4, programs), extremes, (2, programs),
     and with NEEDS_GRAD shares, (4, programs, C), the gradient of its four corners. The numbers of
     row and column are those of :func:`_places` and :func:`_parts`; a block of PIXELS holds ROWS *
     COLUMNS pixels, and PIXELS and CLASSES, of a block too, are powers of 2.
@@ -209,10 +208,10 @@ def cell_kernel(
         own += tl.where(c[None, :] == label, z, 0.0)
     total, own = tl.sum(total, 1), tl.sum(own, 1)
     correct = labelled & (own == 0)
-    tl.store(sums + program, tl.sum((tl.log(total) - own) * weight))
-    tl.store(sums + programs + program, tl.sum(weight))
-    tl.store(sums + 2 * programs + program, tl.sum(labelled.to(tl.float32)))
-    tl.store(sums + 3 * programs + program, tl.sum(correct.to(tl.float32)))
+    tl.store(totals + program, tl.sum((tl.log(total) - own) * weight))
+    tl.store(totals + programs + program, tl.sum(weight))
+    tl.store(totals + 2 * programs + program, tl.sum(labelled.to(tl.float32)))
+    tl.store(totals + 3 * programs + program, tl.sum(correct.to(tl.float32)))
 
     if NEEDS_GRAD:
         factor, weight = (weight / total)[:, None], weight[:, None]
@@ -234,7 +233,7 @@ def cell_kernel(
 def _side(
     pixel,
     program,
-    PIXELS: tl.constexpr,
+    LENGTH: tl.constexpr,
     PARTS: tl.constexpr,
     size_in,
     size_out,
@@ -250,9 +249,9 @@ def _side(
     """
     cell, part = program // PARTS, program % PARTS
     first = (tl.maximum(cell * unit - start, 0) + step - 1) // step
-    output = first + part * PIXELS + pixel
+    output = first + part * LENGTH + pixel
     place = start + output * step - cell * unit
-    there = (pixel < PIXELS) & (output < size_out) & (place < unit)
+    there = (pixel < LENGTH) & (output < size_out) & (place < unit)
     before, after = tl.maximum(cell - 1, 0), tl.minimum(cell, size_in - 1)
     return before, after, output, place.to(tl.float32) / unit, there
 

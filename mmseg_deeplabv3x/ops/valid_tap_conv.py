@@ -21,8 +21,9 @@ def valid_tap_conv2d(x: Tensor, weight: Tensor, rate: int, bias: Tensor | None =
     oneDNN leaves the others out by itself, in forward and for the gradient of the map, but not for
     the gradient of the filters: this is computed here, one matrix product for each tap over the
     rectangle of positions for which it is valid. At a rate of the map's size or more, the centre
-    tap is all that is left, a 1x1 convolution. Elsewhere (on a GPU, under autocast, at rate 1, in
-    prediction) this is ``conv2d``.
+    tap is all that is left, a 1x1 convolution. Where there is nothing to gain (no such gradient, a
+    GPU, half precision, rate 1, a map that would have to be copied to channels_last for a few
+    taps), this is ``conv2d``.
 
     Args:
         x (Tensor): (N, C, H, W); fastest in channels_last.
@@ -39,7 +40,7 @@ def valid_tap_conv2d(x: Tensor, weight: Tensor, rate: int, bias: Tensor | None =
     height, width = x.shape[2:]
     if rate >= max(height, width):
         return pointwise_conv2d(x, weight[:, :, 1:2, 1:2], bias)
-    if _serves(x, rate):
+    if _serves(x, weight, rate):
         y = conv2d_by_taps(x, weight, rate)
         return y if bias is None else y + bias[:, None, None]
     return F.conv2d(x, weight, bias, padding=rate, dilation=rate)
@@ -56,8 +57,11 @@ def valid_share(height: int, width: int, rate: int) -> float:
     return rows * columns / (9 * height * width)
 
 
-def _serves(x, rate):
-    if x.device.type != 'cpu' or rate == 1 or not torch.is_grad_enabled() or _cpu_autocast():
+def _serves(x, weight, rate):
+    # half precision would be rounded once an image
+    if x.device.type != 'cpu' or x.dtype.itemsize < 4 or _cpu_autocast() or rate == 1:
+        return False
+    if not (torch.is_grad_enabled() and weight.requires_grad):
         return False
     return x.stride(1) == 1 or valid_share(*x.shape[2:], rate) < WORTH_A_COPY
 

@@ -140,7 +140,7 @@ class RandomScaleCropFlip(BaseTransform):
         return np.count_nonzero(pixels) > 1 and pixels.max() / pixels.sum() < self.cat_max_ratio
 
     def _prevalent(self, labels):
-        """The label that has half of the pixels looked at, if any."""
+        """The label of more than half of every 16th pixel of every 16th row, if any."""
         counts = np.bincount(labels[::16, ::16].ravel(), minlength=256)
         counts[self.ignore_index] = 0
         return int(counts.argmax()) if 2 * counts.max() > counts.sum() else None

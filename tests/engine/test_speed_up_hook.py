@@ -35,6 +35,13 @@ def test_speeds_up(kept):
     assert model.calls == len(kept) == 1
 
 
+def test_memory_is_kept_on_a_cpu_only(kept):
+    model = Model()
+    model.weight = torch.nn.Parameter(torch.empty(1, device='meta'))
+    before_test(model)
+    assert model.calls == 1 and not kept
+
+
 def test_speeds_up_what_is_wrapped():
     model = Model()
     wrapped = MMDistributedDataParallel.__new__(MMDistributedDataParallel)

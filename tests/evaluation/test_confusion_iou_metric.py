@@ -167,8 +167,10 @@ def test_no_ground_truth():
 
 
 @pytest.mark.parametrize('reduce_zero_label', [False, True])
-def test_predictions_are_written(tmp_path, reduce_zero_label):
+@pytest.mark.parametrize('dtype', [torch.int64, torch.bfloat16])  # the latter of one channel
+def test_predictions_are_written(tmp_path, dtype, reduce_zero_label):
     item = sample([[0, 1]], [[2, 0]], reduce_zero_label=reduce_zero_label)
+    item['pred_sem_seg']['data'] = item['pred_sem_seg']['data'].to(dtype)
     scores = evaluate(metric(output_dir=tmp_path / 'ids', keep_results=True), [item])
     assert scores == evaluate(metric(), [item])
     assert [path.name for path in (tmp_path / 'ids').iterdir()] == ['a.png']

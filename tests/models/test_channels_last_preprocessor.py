@@ -50,6 +50,15 @@ def test_other_settings(cfg):
     assert torch.equal(*both(draw(), **cfg))
 
 
+@pytest.mark.parametrize('dtype', [torch.float64, torch.float16])
+def test_a_model_in_another_precision(dtype):
+    ours, theirs = [
+        kind(**CFG).to(dtype)(draw())['inputs']
+        for kind in (ChannelsLastPreProcessor, SegDataPreProcessor)
+    ]
+    assert ours.dtype == theirs.dtype and torch.equal(ours, theirs)
+
+
 @pytest.mark.parametrize(
     'kind', [dict(shape=(1, 8, 8)), dict(shape=(4, 8, 8)), dict(dtype=torch.float32)]
 )

@@ -44,6 +44,23 @@ def test_classes_that_differ_by_little():
     assert torch.equal(upsampled_argmax(logits, (5, 6), True), logits.argmax(1))
 
 
+@pytest.mark.parametrize('dtype', [torch.float16, torch.float32, torch.float64])
+@pytest.mark.parametrize('value', [torch.nan, torch.inf])
+def test_of_a_network_that_diverged_it_is_a_class_all_the_same(value, dtype):
+    logits = draw(dtype=torch.float32).to(dtype)
+    logits[:, 3] = value
+    logits[:, 4] = -torch.inf
+    assert (upsampled_argmax(logits, (33, 29), True) == 3).all()
+    logits[:] = value
+    assert (upsampled_argmax(logits, (33, 29), True) == 0).all()
+
+
+def test_no_gradient_is_asked_for():
+    logits = draw().requires_grad_()
+    classes = upsampled_argmax(logits, (33, 29), True)
+    assert torch.equal(classes, upsampled_argmax(logits.detach(), (33, 29), True))
+
+
 @pytest.mark.parametrize('keep', [(33, 29), (20, 29), (1, 1), (32, 3)])
 def test_keeps_the_upper_left_part(keep):
     logits = draw()

@@ -20,9 +20,13 @@ def draw(n, height, width, dtype=torch.float64, memory_format=torch.contiguous_f
     return [t.to(memory_format=memory_format).requires_grad_() for t in (x, weight)]
 
 
-def with_gradients(convolve, x, weight):
+def with_gradients(convolve, x, weight, upstream_format=torch.contiguous_format):
     y = convolve(x, weight)
-    upstream = torch.randn(y.shape, generator=torch.Generator().manual_seed(1), dtype=y.dtype)
+    if upstream_format is None:  # of a sum
+        upstream = torch.ones((), dtype=y.dtype).expand_as(y)
+    else:
+        upstream = torch.randn(y.shape, generator=torch.Generator().manual_seed(1), dtype=y.dtype)
+        upstream = upstream.to(memory_format=upstream_format)
     return [y, *torch.autograd.grad(y, (x, weight), upstream)]
 
 
@@ -33,11 +37,17 @@ def with_gradients(convolve, x, weight):
     width=st.integers(1, 12),
     rate=st.integers(1, 13),
     memory_format=st.sampled_from([torch.contiguous_format, torch.channels_last]),
+    upstream=st.sampled_from([torch.contiguous_format, torch.channels_last, None]),
 )
-def test_equals_the_convolution(n, height, width, rate, memory_format):
+def test_equals_the_convolution(n, height, width, rate, memory_format, upstream):
     tensors = draw(n, height, width, memory_format=memory_format)
-    ours = with_gradients(lambda x, w: valid_tap_conv2d(x, w, rate), *tensors)
-    theirs = with_gradients(lambda x, w: F.conv2d(x, w, padding=rate, dilation=rate), *tensors)
+    ours, theirs = [
+        with_gradients(convolve, *tensors, upstream)
+        for convolve in (
+            lambda x, w: valid_tap_conv2d(x, w, rate),
+            lambda x, w: F.conv2d(x, w, padding=rate, dilation=rate),
+        )
+    ]
     for mine, reference in zip(ours, theirs):
         torch.testing.assert_close(mine, reference, rtol=1e-12, atol=1e-12)
 
@@ -71,6 +81,13 @@ def test_in_prediction_it_is_the_convolution(monkeypatch):
         assert torch.equal(y, F.conv2d(x, weight, padding=18, dilation=18))
     with pytest.raises(NameError):
         valid_tap_conv2d(x, weight, 18)
+
+
+def test_in_half_precision_it_is_the_convolution():
+    x, weight = draw(1, 33, 33, torch.bfloat16)
+    ours = with_gradients(lambda x, w: valid_tap_conv2d(x, w, 18), x, weight)
+    theirs = with_gradients(lambda x, w: F.conv2d(x, w, padding=18, dilation=18), x, weight)
+    assert all(torch.equal(mine, reference) for mine, reference in zip(ours, theirs))
 
 
 def test_under_autocast_it_is_the_convolution():
