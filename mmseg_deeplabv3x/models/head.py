@@ -56,8 +56,9 @@ class ImagePoolASPPHead(UpsampledLossMixin, BaseDecodeHead):
             (every ``output_stride``-th pixel), as in DeepLabv2; Table 8 compares the two, 77.21
             and 76.01. Default: 'labels'.
         fast (bool): Whether to leave out products with zero padding (:class:`ValidTapConv2d`), the
-            copy that concatenates the branches, and the spreading of the pooled value. The same
-            up to rounding. Default: True; has no effect beside a ``conv_cfg``.
+            copy that concatenates the branches, and the spreading of the pooled value and of its
+            gradient (:class:`GlobalMean2d`). The same up to rounding. Default: True; has no effect
+            beside a ``conv_cfg``.
         **kwargs: As of mmseg's ``BaseDecodeHead``.
 
     Raises:
