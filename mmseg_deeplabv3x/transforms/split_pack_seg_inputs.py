@@ -1,4 +1,4 @@
-"""mmseg's packing, with the channels split by OpenCV."""
+"""mmseg's packing, quicker and smaller."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ import numpy as np
 from mmseg.datasets.transforms import PackSegInputs
 from mmseg.registry import TRANSFORMS
 
+from .byte_label_sample import ByteLabelSample
+
 
 @TRANSFORMS.register_module()
 class SplitPackSegInputs(PackSegInputs):
-    """mmseg's ``PackSegInputs``, faster: the same tensors.
+    """mmseg's ``PackSegInputs``, faster: the same tensors, smaller between processes.
 
     A network wants the colours as planes, (3, H, W), a file has them side by side, (H, W, 3). What
-    OpenCV does in 0.03 ms at 513x513 takes Torch 0.4 ms: ``tools/benchmark.py pipeline``.
+    OpenCV does in 0.03 ms at 513x513 takes Torch 0.4 ms: ``tools/benchmark.py pipeline``. What a
+    worker hands over takes 1.1 MB in place of 2.9 (:class:`.byte_label_sample.ByteLabelSample`).
     """
 
     def transform(self, results: dict) -> dict:
@@ -23,11 +26,14 @@ class SplitPackSegInputs(PackSegInputs):
             results: As mmseg's ``PackSegInputs`` takes them.
 
         Returns:
-            ``inputs``, a tensor (C, H, W), and ``data_samples``.
+            ``inputs``, a tensor (C, H, W), and ``data_samples``, a ``SegDataSample``.
         """
         image = results.get('img')
         if getattr(image, 'ndim', 0) == 3 and image.flags.c_contiguous:
             planes = np.empty((image.shape[2], *image.shape[:2]), image.dtype)
             cv2.split(image, list(planes))
             results = dict(results, img=planes.transpose(1, 2, 0))
-        return super().transform(results)
+        packed = super().transform(results)
+        sample = ByteLabelSample()
+        sample.__dict__.update(packed['data_samples'].__dict__)
+        return dict(packed, data_samples=sample)
