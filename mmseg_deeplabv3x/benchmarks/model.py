@@ -7,7 +7,8 @@ import argparse
 import torch
 from mmseg.structures import SegDataSample
 
-from .peers import mmseg_model, our_model, torchvision_model
+from .peers import gflop_of_all, mmseg_model, our_model, torchvision_model
+from .roofline import peak_gflops
 from .rounds import add_arguments as add_common
 from .rounds import compare, report
 
@@ -42,7 +43,13 @@ def run(args: argparse.Namespace) -> str:
         f'ResNet-{args.depth}, output_stride {args.output_stride}, '
         f'{args.batch_size}x{args.size}x{args.size}'
     )
-    table = report([compare(case, ways, args.rounds)], args)
+    result = compare(case, ways, args.rounds)
+    result.update(
+        images=len(images),
+        gflop=gflop_of_all(networks, ways),
+        peak_gflops=peak_gflops(),
+    )
+    table = report([result], args)
     plain = ways["mmseg, the paper's head"]()
     same = [
         f'{name}: {100 * (way() == plain).double().mean():.4f} %'

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
+from typing import Callable
 
 import torch
 from mmcv.cnn import ConvModule
@@ -15,6 +17,7 @@ from mmseg.registry import MODELS
 from torch import nn
 
 from ..atrous import aspp_rates, plan_network
+from .roofline import conv_gflop
 
 STOCK = 'mmseg::deeplabv3/deeplabv3_r50-d8_4xb4-40k_voc12aug-512x512.py'
 
@@ -93,6 +96,22 @@ def torchvision_model(depth: int, num_classes: int = 21) -> nn.Module | None:
         return None
     build = getattr(segmentation, f'deeplabv3_resnet{depth}')
     return build(weights=None, weights_backbone=None, num_classes=num_classes)
+
+
+def gflop_of_all(networks: Mapping[str, nn.Module], ways: Mapping[str, Callable]) -> dict:
+    """Of each network the work in one forward pass, in 1e9 operations.
+
+    Ours, which has the layers of mmseg's with the paper's head, is credited with the same work.
+
+    Args:
+        networks (Mapping[str, nn.Module]): By name, as ``model`` and ``train`` compare them.
+        ways (Mapping[str, Callable]): Of each what runs it.
+    """
+    same = conv_gflop(networks["mmseg, the paper's head"], ways["mmseg, the paper's head"])
+    return {
+        name: same if name.startswith('ours') else conv_gflop(networks[name], way)
+        for name, way in ways.items()
+    }
 
 
 def _build(cfg):

@@ -80,7 +80,8 @@ def report(results: list[dict], args: argparse.Namespace) -> str:
     """Write what the options ask for.
 
     Args:
-        results (list[dict]): Of :func:`compare`.
+        results (list[dict]): Of :func:`compare`. If one has ``images`` and, by way, ``gflop`` of a
+            call, and ``peak_gflops`` of the device, the table has the rates too.
         args (argparse.Namespace): With ``json`` and ``plot``.
 
     Returns:
@@ -92,7 +93,11 @@ def report(results: list[dict], args: argparse.Namespace) -> str:
         write_file(args.json, json.dumps(record, indent=1) + '\n')
     if args.plot:
         _plot(results, Path(args.plot))
-    lines = ['| case | way | ms | faster | MiB |', '|---|---|---:|---:|---:|']
+    rated = any('gflop' in result for result in results)
+    lines = [
+        '| case | way | ms | faster | MiB |' + ' img/s | GFLOP/s | of the peak |' * rated,
+        '|---|---|---:|---:|---:|' + '---:|---:|---:|' * rated,
+    ]
     for result in results:
         first = next(iter(result['ways'].values()))
         for name, way in result['ways'].items():
@@ -104,8 +109,20 @@ def report(results: list[dict], args: argparse.Namespace) -> str:
                 '1' if way is first else spread(ratios, '.2f'),
                 '-' if way['mib'] is None else f'{way["mib"]:.0f}',
             ]
+            if rated:
+                cells += _rates(result, name)
             lines.append(f'| {" | ".join(cells)} |')
     return '\n'.join([device(), '', *lines])
+
+
+def _rates(result, name):
+    seconds = median(result['ways'][name]['ms']) / 1e3
+    gflops = result['gflop'][name] / seconds
+    return [
+        f'{result["images"] / seconds:.2f}',
+        f'{gflops:.0f}',
+        f'{gflops / result["peak_gflops"]:.0%}',
+    ]
 
 
 def device() -> str:

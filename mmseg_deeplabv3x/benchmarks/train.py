@@ -9,7 +9,8 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from torch.nn import functional as F
 
-from .peers import mmseg_model, our_model, torchvision_model
+from .peers import gflop_of_all, mmseg_model, our_model, torchvision_model
+from .roofline import peak_gflops
 from .rounds import add_arguments as add_common
 from .rounds import compare, report
 
@@ -55,7 +56,12 @@ def run(args: argparse.Namespace) -> str:
         f'ResNet-{args.depth}, output_stride {args.output_stride}, '
         f'{args.batch_size}x{args.crop}x{args.crop}' + ', bfloat16 autocast' * args.amp
     )
-    return report([compare(case, ways, args.rounds)], args)
+    result = compare(case, ways, args.rounds)
+    # forward, the gradients of the maps and those of the filters have as many products each
+    gflop = {name: 3 * forward for name, forward in gflop_of_all(networks, ways).items()}
+    dtype = torch.bfloat16 if args.amp else torch.float32
+    result.update(images=len(images), gflop=gflop, peak_gflops=peak_gflops(dtype))
+    return report([result], args)
 
 
 def batch(size: int, crop: int) -> tuple[torch.Tensor, list[SegDataSample]]:

@@ -47,15 +47,27 @@ def test_taps():
     ]
 
 
-def test_model():
+def rates(table):
+    """Of the rows of mmseg's network with the paper's head and of ours: GFLOP of an image."""
+    rows = re.findall(
+        r"\| (?:mmseg, the paper's head|ours[^|]*) \|.*\| ([^|]+) \| ([^|]+) \| \d+% \|", table
+    )
+    return [float(gflops) / float(images) for images, gflops in rows]
+
+
+def test_model(monkeypatch):
+    monkeypatch.setattr(model, 'peak_gflops', lambda: 100.0)
     table = run(model, '--size', '65')
+    assert len(rates(table)) == 3 and rates(table) == pytest.approx([rates(table)[0]] * 3, rel=0.2)
     found = re.findall(r'ours[^:;|]*: ([\d.]+) %', table)
     assert len(found) == 2 and all(float(percent) > 99.9 for percent in found)
     assert table.count('\n| ResNet-50') >= 4
 
 
-def test_train():
+def test_train(monkeypatch):
+    monkeypatch.setattr(train, 'peak_gflops', lambda dtype: 100.0)
     table = run(train, '--crop', '33')
+    assert len(rates(table)) == 3 and rates(table) == pytest.approx([rates(table)[0]] * 3, rel=0.2)
     assert table.count('\n| ResNet-50') >= 4
 
 

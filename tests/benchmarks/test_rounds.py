@@ -47,3 +47,12 @@ def test_the_table_compares_within_rounds(options, tmp_path):
     assert record['results'][0]['ways']['new']['ms'] == [5.0, 5.0, 20.0]
     assert record['device'] == rounds.device()
     assert Image.open(tmp_path / 'a.png').size[0] > 100
+
+
+def test_rates_are_those_of_the_median(options):
+    ways = {'old': dict(ms=[10.0, 20.0, 60.0], mib=8.0), 'new': dict(ms=[5.0], mib=1.0)}
+    result = dict(case='sum', ways=ways, images=2, gflop=dict(old=3.0, new=2.0), peak_gflops=500.0)
+    table = rounds.report([result], options()).splitlines()
+    assert {row.count('|') for row in table[2:]} == {9}
+    assert table[-2].endswith('| 8 | 100.00 | 150 | 30% |')
+    assert table[-1].endswith('| 1 | 400.00 | 400 | 80% |')

@@ -1,0 +1,64 @@
+"""The work in a network's convolutions, and how fast a device could do it."""
+
+from __future__ import annotations
+
+import math
+from typing import Callable
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from .rounds import elapsed_ms
+
+
+def conv_gflop(network: nn.Module, call: Callable[[], object]) -> float:
+    """Count the products and sums of the forward passes of a network's convolutions.
+
+    Products with zero padding count too: whoever leaves them out is credited with them.
+
+    Args:
+        network (nn.Module): With ``Conv2d`` modules; what is computed by other means is not seen.
+        call (Callable): Runs the network.
+
+    Returns:
+        float: In 1e9 operations.
+    """
+    operations = []
+
+    def count(conv, inputs, output):
+        products = output.numel() * conv.in_channels // conv.groups * math.prod(conv.kernel_size)
+        operations.append(2 * products)
+
+    hooks = [m.register_forward_hook(count) for m in network.modules() if isinstance(m, nn.Conv2d)]
+    try:
+        call()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return sum(operations) / 1e9
+
+
+def peak_gflops(dtype: torch.dtype = torch.float32, size: int | None = None) -> float:
+    """Measure what a product of two large square matrices reaches at best.
+
+    It is computed as such and as a 1x1 convolution, which on a CPU another library may do faster.
+
+    Args:
+        dtype (torch.dtype): Of the matrices. Default: float32, on a GPU as exact as TF32 where the
+            user allows that.
+        size (int, optional): Their side, a multiple of 16. Default: 2048 on a CPU, 8192 on a GPU,
+            large enough to keep it busy.
+
+    Returns:
+        float: In 1e9 operations a second.
+    """
+    cuda = torch.cuda.is_available()
+    size = size or (8192 if cuda else 2048)
+    one, other = torch.randn(2, size, size, dtype=dtype, device='cuda' if cuda else 'cpu')
+    images = one.view(16, size // 16, 1, size).permute(0, 3, 1, 2)
+    filters = other[:, :, None, None]
+    ways = (lambda: one @ other, lambda: F.conv2d(images, filters))
+    with torch.inference_mode():
+        best = min(elapsed_ms(way) for _ in range(6) for way in ways)  # the first is slower
+    return 2 * size**3 / (best * 1e6)
