@@ -18,6 +18,7 @@ from mmengine.registry import DefaultScope
 from PIL import Image
 
 from ..files import write_file
+from .rounds import plot
 
 
 class Case(NamedTuple):
@@ -47,7 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--rounds', type=int, default=5, help='each way makes a sample of every image'
     )
     parser.add_argument('--images', type=int, default=8, help='drawn for each kind of files')
-    parser.add_argument('--json', help='file for all the numbers')
+    parser.add_argument('--json', metavar='FILE', help='also write all the numbers')
+    parser.add_argument('--plot', metavar='FILE', help='also draw the whole samples, as a PNG')
 
 
 def run(args: argparse.Namespace) -> str:
@@ -72,6 +74,8 @@ def run(args: argparse.Namespace) -> str:
             tables.append(_table(numbers[-1]))
     if args.json:
         write_file(args.json, json.dumps(numbers, indent=2) + '\n')
+    if args.plot:
+        plot([_bars(part) for part in numbers], args.plot)
     return '\n\n'.join(tables)
 
 
@@ -193,13 +197,21 @@ def _numbers(case, infos, times):
     )
 
 
-def _table(numbers):
+def _title(numbers):
     case = Case(**numbers['case'])
-    title = (
+    return (
         f'{case.width}x{case.height} {case.image_suffix} of {numbers["kilobytes"]} kB, '
         f'crop {case.crop}'
     )
-    lines = [f'| {title} | mmseg, ms | ours, ms | faster |', '|---|---|---|---|']
+
+
+def _bars(numbers):
+    ways = {way: dict(ms=numbers[f'{way}_ms']) for way in ('mmseg', 'ours')}
+    return dict(case=_title(numbers), ways=ways)
+
+
+def _table(numbers):
+    lines = [f'| {_title(numbers)} | mmseg, ms | ours, ms | faster |', '|---|---|---|---|']
     for step, (mmseg, ours) in numbers['steps_ms'].items():
         lines.append(f'| {step} | {mmseg:.1f} | {ours:.1f} | {mmseg / ours:.1f} x |')
     mmseg, ours = numbers['mmseg_ms'], numbers['ours_ms']

@@ -7,7 +7,6 @@ import io
 import json
 import platform
 from collections.abc import Mapping
-from pathlib import Path
 from statistics import median
 from typing import Callable
 
@@ -92,7 +91,7 @@ def report(results: list[dict], args: argparse.Namespace) -> str:
         record = dict(device=device(), torch=torch.__version__, results=results)
         write_file(args.json, json.dumps(record, indent=1) + '\n')
     if args.plot:
-        _plot(results, Path(args.plot))
+        plot(results, args.plot)
     rated = any('gflop' in result for result in results)
     lines = [
         '| case | way | ms | faster | MiB |' + ' img/s | GFLOP/s | of the peak |' * rated,
@@ -105,7 +104,7 @@ def report(results: list[dict], args: argparse.Namespace) -> str:
             cells = [
                 result['case'],
                 name,
-                spread(way['ms'], '.0f'),
+                spread(way['ms'], '.2f' if torch.cuda.is_available() else '.0f'),
                 '1' if way is first else spread(ratios, '.2f'),
                 '-' if way['mib'] is None else f'{way["mib"]:.0f}',
             ]
@@ -134,7 +133,13 @@ def device() -> str:
     )
 
 
-def _plot(results, path):
+def plot(results: list[dict], path: str) -> None:
+    """Draw bars of the medians.
+
+    Args:
+        results (list[dict]): Each with a ``case``, and ``ways`` with the ``ms`` of their rounds.
+        path (str): The PNG.
+    """
     from matplotlib.figure import Figure  # slow to import, and needed here alone
 
     bars = sum(len(result['ways']) + 1 for result in results)

@@ -2,33 +2,42 @@ from __future__ import annotations
 
 import argparse
 
+import pytest
 import torch
 
 from mmseg_deeplabv3x.benchmarks import loss
 
 
-def test_a_row_for_each_size_with_and_without_accuracy(monkeypatch):
-    monkeypatch.setattr(loss, 'SIZES', [(1, 3, 5, 33), (2, 4, 3, 9)])
-    parser = argparse.ArgumentParser()
-    loss.add_arguments(parser)
-    table = loss.run(parser.parse_args(['--rounds', '2'])).splitlines()
-    assert len(table) == 2 + 4
-    assert table[2].startswith('| 1x3x5² -> 33² | no |')
-    assert table[5].startswith('| 2x4x3² -> 9² | yes |')
-    assert len({row.count('|') for row in table}) == 1
+@pytest.fixture
+def run(monkeypatch):
+    """Rows of the table, without its header."""
+
+    def run(sizes, *options):
+        monkeypatch.setattr(loss, 'SIZES', sizes)
+        parser = argparse.ArgumentParser()
+        loss.add_arguments(parser)
+        table = loss.run(parser.parse_args(['--rounds', '2', *options]))
+        return [row.strip('| ').split(' | ') for row in table.splitlines()[4:]]
+
+    return run
 
 
-def test_a_third_way_has_columns_too(monkeypatch):
+def test_rows_for_each_size_with_and_without_accuracy(run):
+    rows = run([(1, 3, 5, 33), (2, 4, 3, 9)])
+    cases = '1x3x5² -> 33²', '2x4x3² -> 9²'
+    expected = [case + more for case in cases for more in ('', ', with acc_seg')]
+    assert [row[:2] for row in rows] == [
+        [case, way] for case in expected for way in ('whole map', 'tiles')
+    ]
+
+
+def test_a_third_way_has_rows_too(run, monkeypatch):
     """As the Triton kernel on a GPU."""
-    monkeypatch.setattr(loss, 'SIZES', [(1, 3, 5, 33)])
     ways = {'whole map': loss._whole, 'tiles': loss._tiles, 'third': loss._tiles}
     monkeypatch.setattr(loss, '_ways', lambda: ways)
-    header, line, *rows = loss.run(argparse.Namespace(rounds=1)).splitlines()
-    names = header.strip('| ').split(' | ')
-    assert names[5:7] == ['third, ms', 'faster'] and names[-2:] == ['third, MiB', 'less']
-    assert {row.count('|') for row in [line, *rows]} == {header.count('|')}
-    last = rows[-1].strip('| ').split(' | ')
-    assert last[-2:] == last[-4:-2]  # the third way is the second: the same memory
+    whole, tiles, third, *_ = run([(1, 3, 5, 33)])
+    assert third[1] == 'third' and third[-1] == tiles[-1]  # it is the second: the same memory
+    assert whole[3] == '1' and third[3] != '1'
 
 
 def test_both_ways_give_the_same_loss():

@@ -33,7 +33,8 @@ def test_tables_and_numbers_of_each_kind_of_files(monkeypatch, tmp_path):
     parser = argparse.ArgumentParser()
     pipeline.add_arguments(parser)
     path = tmp_path / 'numbers.json'
-    options = ['--rounds', '3', '--images', '2', '--json', str(path)]
+    plot = tmp_path / 'bars.png'
+    options = ['--rounds', '3', '--images', '2', '--json', str(path), '--plot', str(plot)]
     tables = pipeline.run(parser.parse_args(options)).split('\n\n')
     assert len(tables) == 3
     for table, suffix in zip(tables, ('.jpg', '.png', '.bmp')):
@@ -45,7 +46,8 @@ def test_tables_and_numbers_of_each_kind_of_files(monkeypatch, tmp_path):
         assert len(part['faster']) == len(part['mmseg_ms']) == 3
         steps = np.array(list(part['steps_ms'].values()))
         assert np.allclose(steps.sum(axis=0), [np.mean(part['mmseg_ms']), np.mean(part['ours_ms'])])
-    assert [entry.name for entry in tmp_path.iterdir()] == ['numbers.json']
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ['bars.png', 'numbers.json']
+    assert Image.open(plot).size[0] > 100
 
 
 @pytest.mark.parametrize('case', SMALL)
