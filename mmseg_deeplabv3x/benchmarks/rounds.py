@@ -80,7 +80,7 @@ def report(results: list[dict], args: argparse.Namespace) -> str:
 
     Args:
         results (list[dict]): Of :func:`compare`. If one has ``images`` and, by way, ``gflop`` of a
-            call, and ``peak_gflops`` of the device, the table has the rates too.
+            call, and ``peak_gflops`` of the device, the table has the rates too, by the same time.
         args (argparse.Namespace): With ``json`` and ``plot``.
 
     Returns:
