@@ -84,7 +84,8 @@ def test_a_pass_too_short_to_time_is_refused(workers):
 
 def test_cpu_time_and_memory_of_a_process():
     block = (
-        "import time; x = b'1' * (50 << 20); [i for i in range(4 * 10**6)]; print(); time.sleep(60)"
+        "import time; x = b'1' * (50 << 20); [i for i in range(4 * 10**6)]; "
+        'print(flush=True); time.sleep(60)'
     )
     child = subprocess.Popen([sys.executable, '-c', block], stdout=subprocess.PIPE)
     try:
