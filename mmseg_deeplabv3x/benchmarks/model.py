@@ -44,11 +44,7 @@ def run(args: argparse.Namespace) -> str:
         f'{args.batch_size}x{args.size}x{args.size}'
     )
     result = compare(case, ways, args.rounds)
-    result.update(
-        images=len(images),
-        gflop=gflop_of_all(networks, ways),
-        peak_gflops=peak_gflops(),
-    )
+    result.update(images=len(images), gflop=gflop_of_all(ways), peak_gflops=peak_gflops())
     table = report([result], args)
     plain = ways["mmseg, the paper's head"]()
     same = [

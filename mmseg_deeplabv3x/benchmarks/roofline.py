@@ -1,42 +1,24 @@
-"""The work in a network's convolutions, and how fast a device could do it."""
+"""How much work a call is, and how fast the device could do it."""
 
 from __future__ import annotations
 
-import math
 from typing import Callable
 
 import torch
-from torch import nn
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
 from .rounds import elapsed_ms
 
 
-def conv_gflop(network: nn.Module, call: Callable[[], object]) -> float:
-    """Count the products and sums of the forward passes of a network's convolutions.
+def flop(call: Callable[[], object]) -> int:
+    """Count the operations of the convolutions and matrix products in a call, forward and backward.
 
-    Products with zero padding count too: whoever leaves them out is credited with them.
-
-    Args:
-        network (nn.Module): With ``Conv2d`` modules; what is computed by other means is not seen.
-        call (Callable): Runs the network.
-
-    Returns:
-        float: In 1e9 operations.
+    Products with zero padding count too, unless they are left out by smaller products.
     """
-    operations = []
-
-    def count(conv, inputs, output):
-        products = output.numel() * conv.in_channels // conv.groups * math.prod(conv.kernel_size)
-        operations.append(2 * products)
-
-    hooks = [m.register_forward_hook(count) for m in network.modules() if isinstance(m, nn.Conv2d)]
-    try:
+    with FlopCounterMode(display=False) as counter:
         call()
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return sum(operations) / 1e9
+    return counter.get_total_flops()
 
 
 def peak_gflops(dtype: torch.dtype = torch.float32, size: int | None = None) -> float:

@@ -18,10 +18,10 @@ from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from ..engine.arguments import add_cfg_options, config_file
 from ..files import write_file
+from .roofline import flop
 from .rounds import add_arguments as add_common
 from .rounds import compare, device
 from .timing import spread
@@ -110,7 +110,7 @@ def run(args: argparse.Namespace) -> str:
     }
     # before the rounds once for the FLOPs and once for the memory; there on a GPU twice
     ways = _tell_progress(ways, calls=args.rounds + 2 + torch.cuda.is_available())
-    flops = {case: _flops(way) for case, way in ways.items()}
+    flops = {case: flop(way) for case, way in ways.items()}
     measured = compare('cost', ways, args.rounds)['ways']
     rows = [
         dict(kind=kind, axis=axis, value=value, flop=flops[kind, point], **measured[kind, point])
@@ -188,12 +188,6 @@ def _all_but_pooled_bn_train(model):
     pooling = getattr(model.decode_head, 'image_pool', None)
     if pooling is not None:
         pooling.eval()
-
-
-def _flops(way):
-    with FlopCounterMode(display=False) as counter:
-        way()
-    return counter.get_total_flops()
 
 
 def _tell_progress(ways, calls):

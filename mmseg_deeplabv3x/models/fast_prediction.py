@@ -25,9 +25,9 @@ class FastPredictionMixin:
     def speed_up(self, probabilities: bool = False) -> FastPredictionMixin:
         """Prepare for prediction, once and for all.
 
-        BN is folded into the convolutions before it, weights are stored in channels_last, and on a
-        CPU oneDNN computes all convolutions, and ``SegDataPreProcessor`` gives way to
-        :class:`ChannelsLastPreProcessor`. Whole images at their own size get their classes straight
+        BN is folded into the convolutions before it and weights are stored in channels_last. On a
+        CPU, oneDNN computes all convolutions and a :class:`ChannelsLastPreProcessor` normalises in
+        place of ``SegDataPreProcessor``. Whole images at their own size get their classes straight
         from the network's logits, unless probabilities are asked for.
 
         Args:

@@ -14,6 +14,7 @@ def run(monkeypatch):
 
     def run(sizes, *options):
         monkeypatch.setattr(loss, 'SIZES', sizes)
+        monkeypatch.setattr(loss, 'DEVICE', 'cpu')
         parser = argparse.ArgumentParser()
         loss.add_arguments(parser)
         table = loss.run(parser.parse_args(['--rounds', '2', *options]))

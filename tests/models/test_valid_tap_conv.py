@@ -29,7 +29,6 @@ FEWER, SAME = True, False
 )
 def test_equals_conv2d(build, cfg, products):
     cfg = dict(in_channels=4, out_channels=6, **{'bias': False, **cfg})
-    # in float64: FlopCounterMode does not see what oneDNN computes in float32
     ours = build(type='ValidTapConv2d', **cfg).double()
     theirs = torch.nn.Conv2d(**cfg).double()
     theirs.load_state_dict(ours.state_dict())
