@@ -1,6 +1,6 @@
 # make demo   train a small DeepLabv3 on generated data, evaluate it and draw its predictions
 # make test   all tests
-# make lint   ruff
+# make lint   ruff, and the walls between the rooms (import-linter)
 # make test-triton  the tests of the Triton kernel, under its interpreter: downloads 200 MB more
 #
 # Each first makes .venv with the versions of constraints.txt, and again only when those change.
@@ -23,6 +23,7 @@ test: $(STAMP)
 lint: $(STAMP)
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
+	.venv/bin/lint-imports
 
 # The version that PyTorch 2.13 names for GPUs; its CPU build comes without, and stays so.
 test-triton: $(STAMP)

@@ -6,7 +6,6 @@ Importing this package registers everything; one line in a config is enough::
 """
 
 from . import compat  # noqa: F401, I001  (first: it makes mmseg importable)
-from . import datasets, engine, evaluation, models, transforms  # noqa: F401
-from .version import __version__
+from . import datasets, engine, evaluation, models, transforms, visualization  # noqa: F401
 
-__all__ = ['__version__']
+__version__ = '0.1.0'

@@ -12,7 +12,6 @@ a rate, and the rates themselves, are the same.)
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Optional
 
 # The ASPP rates of a config are those at this output_stride (paper, section 3.3).
 ASPP_REFERENCE_STRIDE = 16
@@ -23,10 +22,10 @@ class UnitPlan:
     """Stride and rates of one residual unit.
 
     Attributes:
-        stride (int): Stride of the unit, 1 or 2.
-        entry_rate (int): Rate of the 3x3 convolution that carries the unit's stride, or
+        stride: Stride of the unit, 1 or 2.
+        entry_rate: Rate of the 3x3 convolution that carries the unit's stride, or
             would carry it had it not been removed.
-        rate (int): Rate of every 3x3 convolution after that one. A bottleneck has none.
+        rate: Rate of every 3x3 convolution after that one. A bottleneck has none.
     """
 
     stride: int
@@ -39,12 +38,12 @@ def full_stride(block: int) -> int:
     return 4 * 2 ** (block - 1)
 
 
-def check_output_stride(output_stride: int, num_blocks: Optional[int] = None) -> int:
+def check_output_stride(output_stride: int, num_blocks: int | None = None) -> int:
     """Return ``output_stride`` if it is a legal one.
 
     Args:
-        output_stride (int): Ratio of the input resolution to that of the last feature map.
-        num_blocks (int, optional): Number of blocks of the network, which bounds the
+        output_stride: Ratio of the input resolution to that of the last feature map.
+        num_blocks: Number of blocks of the network, which bounds the
             output_stride that it can reach.
 
     Raises:
@@ -69,7 +68,7 @@ def block_output_stride(output_stride: int, block: int) -> int:
 
 
 def check_multi_grid(
-    multi_grid: Optional[Sequence[int]], num_units: int, block: int
+    multi_grid: Sequence[int] | None, num_units: int, block: int
 ) -> tuple[int, ...]:
     """Return one unit rate for each unit of a block; ``None`` stands for all ones.
 
@@ -95,7 +94,7 @@ def plan_block(
     block: int,
     output_stride: int,
     num_units: int,
-    multi_grid: Optional[Sequence[int]] = None,
+    multi_grid: Sequence[int] | None = None,
     contract_dilation: bool = True,
 ) -> tuple[UnitPlan, ...]:
     """Stride and rates of every unit of one block.
@@ -110,14 +109,14 @@ def plan_block(
     output_stride 16, which are exact for TF-slim's layout (stride in the last unit) alone.
 
     Args:
-        block (int): The block's number, from 1.
-        output_stride (int): Output stride of the whole network.
-        num_units (int): Number of residual units in the block.
-        multi_grid (Sequence[int], optional): Unit rates. Default: all 1.
-        contract_dilation (bool): See above; the name is mmseg's. Default: True.
+        block: The block's number, from 1.
+        output_stride: Output stride of the whole network.
+        num_units: Number of residual units in the block.
+        multi_grid: Unit rates. Default: all 1.
+        contract_dilation: See above; the name is mmseg's. Default: True.
 
     Returns:
-        tuple[UnitPlan, ...]: One plan for each unit.
+        One plan for each unit.
 
     Raises:
         ValueError: For an illegal output_stride or multi_grid.
@@ -140,19 +139,19 @@ def plan_block(
 def plan_network(
     output_stride: int,
     num_units: Sequence[int],
-    multi_grids: Optional[Mapping[int, Sequence[int]]] = None,
+    multi_grids: Mapping[int, Sequence[int]] | None = None,
     contract_dilation: bool = True,
 ) -> tuple[tuple[UnitPlan, ...], ...]:
     """Stride and rates of every unit of every block.
 
     Args:
-        output_stride (int): Output stride of the network.
-        num_units (Sequence[int]): Units of block1, block2, ...; (3, 4, 23, 3) for ResNet-101.
-        multi_grids (Mapping[int, Sequence[int]], optional): Block number -> its unit rates.
-        contract_dilation (bool): See :func:`plan_block`.
+        output_stride: Output stride of the network.
+        num_units: Units of block1, block2, ...; (3, 4, 23, 3) for ResNet-101.
+        multi_grids: Block number -> its unit rates.
+        contract_dilation: See :func:`plan_block`.
 
     Returns:
-        tuple: For each block, its tuple of :class:`UnitPlan`.
+        For each block, its tuple of :class:`UnitPlan`.
 
     Raises:
         ValueError: For an output_stride out of the blocks' reach, or a bad multi_grid.
@@ -188,7 +187,7 @@ def feature_size(size: int, output_stride: int) -> int:
     return (size - 1) // output_stride + 1
 
 
-def legal_crop(size: int, output_stride: int) -> int:
+def aligned_size(size: int, output_stride: int) -> int:
     """Smallest crop of at least ``size`` pixels that is ``output_stride * k + 1``.
 
     Only for such sizes do the corner pixels of the input and of the feature map coincide, which
@@ -204,12 +203,12 @@ def valid_taps(height: int, width: int, rate: int) -> dict[int, int]:
     size of the map all positions fall to one valid tap, the centre (paper, Fig. 4).
 
     Args:
-        height (int): Height of the feature map.
-        width (int): Width of the feature map.
-        rate (int): Atrous rate.
+        height: Height of the feature map.
+        width: Width of the feature map.
+        rate: Atrous rate.
 
     Returns:
-        dict[int, int]: Number of valid taps (1, 2, 3, 4, 6 or 9) -> number of positions.
+        Number of valid taps (1, 2, 3, 4, 6 or 9) -> number of positions.
     """
     counts: dict[int, int] = {}
     for rows, row_positions in _valid_taps_1d(height, rate).items():

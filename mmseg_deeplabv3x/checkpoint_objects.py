@@ -38,10 +38,10 @@ def why_refused(error: Exception) -> str:
     """Say in a few words why a file is not loaded; torch's own text advises to trust it.
 
     Args:
-        error (Exception): What ``torch.load`` raised.
+        error: What ``torch.load`` raised.
 
     Returns:
-        str: The reason, to stand after the name of the file.
+        The reason, to stand after the name of the file.
     """
     text = str(error)
     own = re.search('it asks for .+ which could run code', text)

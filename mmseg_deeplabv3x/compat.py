@@ -216,7 +216,7 @@ def _without_counting(unit):
 
 
 def skip_blank_lines() -> None:
-    """Let mmseg's data sets skip the blank lines of a list of images, and name a list that is none.
+    """Let mmseg's datasets skip the blank lines of a list of images, and name a list that is none.
 
     Upstream, a blank line is an image without a name, and ``.jpg`` is not found in the middle of a
     run; so is the first name after a byte order mark, which no message shows.

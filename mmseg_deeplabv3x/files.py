@@ -13,8 +13,8 @@ def write_file(path: str | os.PathLike, content: str | bytes) -> None:
     """Write a file aside and rename it, so that nobody ever finds half of it.
 
     Args:
-        path (str | os.PathLike): The file; one that is there is replaced.
-        content (str | bytes): Text is written as UTF-8.
+        path: The file; one that is there is replaced.
+        content: Text is written as UTF-8.
     """
     with written_aside(path) as aside:
         aside.write_bytes(content.encode() if isinstance(content, str) else content)
@@ -27,10 +27,10 @@ def written_aside(path: str | os.PathLike) -> Iterator[Path]:
     Its folder is made where there is none.
 
     Args:
-        path (str | os.PathLike): The file; one that is there is replaced.
+        path: The file; one that is there is replaced.
 
     Yields:
-        Path: A hidden name beside it.
+        A hidden name beside it.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

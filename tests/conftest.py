@@ -6,10 +6,12 @@ import pytest
 
 import mmseg_deeplabv3x  # noqa: F401  (before any test imports mmseg: it makes mmseg importable)
 
+pytest_plugins = ['tests.fixtures.checked_data', 'tests.fixtures.published_data']
+
 
 @pytest.fixture(scope='session')
 def shapes_root(tmp_path_factory):
-    """Path of a tiny Shapes data set: 6 images to train on and 3 to evaluate on, 72x96 pixels."""
+    """Path of a tiny Shapes dataset: 6 images to train on and 3 to evaluate on, 72x96 pixels."""
     from mmseg_deeplabv3x.datasets import generate_shapes
 
     return generate_shapes(

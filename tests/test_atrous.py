@@ -83,12 +83,12 @@ def test_aspp_rate_that_does_not_scale():
 
 
 @pytest.mark.parametrize('output_stride', [8, 16, 32])
-def test_legal_crop_is_the_smallest_legal_one(output_stride):
+def test_aligned_size_is_the_smallest_legal_one(output_stride):
     for size in range(1, 200):
         legal = [s for s in range(1, 400) if s >= size and s % output_stride == 1]
-        assert atrous.legal_crop(size, output_stride) == min(legal)
-    assert atrous.legal_crop(513, output_stride) == 513
-    assert atrous.legal_crop(769, output_stride) == 769
+        assert atrous.aligned_size(size, output_stride) == min(legal)
+    assert atrous.aligned_size(513, output_stride) == 513
+    assert atrous.aligned_size(769, output_stride) == 769
 
 
 def test_feature_size_of_the_papers_crop():

@@ -19,8 +19,9 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from mmseg.registry import MODELS
 
 from mmseg_deeplabv3x.checkpoint_objects import why_refused
-from mmseg_deeplabv3x.engine import cli
-from mmseg_deeplabv3x.engine.resume import newest_checkpoint, read_checkpoint
+from mmseg_deeplabv3x.cli import test as cli_test
+from mmseg_deeplabv3x.cli import train as cli_train
+from mmseg_deeplabv3x.engine.checkpoints.resume import newest_checkpoint, read_checkpoint
 
 pytestmark = pytest.mark.skipif(
     not hasattr(torch.serialization, 'get_unsafe_globals_in_checkpoint'),
@@ -195,9 +196,11 @@ def test_the_tools(hostile_weights, tiny_config, tmp_path, request, door):
     options = ['--cfg-options', f'load_from={hostile_weights}']
     with pytest.raises((ValueError, SystemExit), match='which could run code') as error:
         if door == 'test':
-            cli.test([config, hostile_weights, *common])
+            cli_test.test([config, hostile_weights, *common])
         else:
-            cli.train([config, *common, *options, *(['--resume'] if door == 'resume' else [])])
+            cli_train.train(
+                [config, *common, *options, *(['--resume'] if door == 'resume' else [])]
+            )
     check(error, hostile_weights)
 
 

@@ -267,7 +267,7 @@ def test_a_log_line_is_lowered_by_text_only(monkeypatch):
 
 @pytest.fixture
 def data_set(tmp_path):
-    """Maker of a data set from the text of its list."""
+    """Maker of a dataset from the text of its list."""
     from mmseg.datasets import BaseSegDataset
 
     def make(text):

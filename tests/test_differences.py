@@ -223,7 +223,7 @@ def test_auxiliary_head_and_deep_stem():
 
 @pytest.fixture
 def voc_image(tmp_path):
-    """What a data set gives of an image of 500x375, the usual size in PASCAL VOC."""
+    """What a dataset gives of an image of 500x375, the usual size in PASCAL VOC."""
     for name in ('image.jpg', 'labels.png'):
         Image.new('L', (500, 375)).save(tmp_path / name)
     paths = dict(img_path=str(tmp_path / 'image.jpg'), seg_map_path=str(tmp_path / 'labels.png'))

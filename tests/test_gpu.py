@@ -7,7 +7,7 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mmseg_deeplabv3x.engine import cli
+from mmseg_deeplabv3x.cli import train as cli_train
 from mmseg_deeplabv3x.ops import upsampled_cross_entropy
 
 if not torch.cuda.is_available():
@@ -17,10 +17,10 @@ if not torch.cuda.is_available():
 def test_trains_with_amp_resumes_and_evaluates(tiny_config, tmp_path):
     config, work_dir = tiny_config('gpu'), tmp_path / 'run'
     line = [config, '--work-dir', str(work_dir), '--amp', '--cfg-options']
-    cli.train([*line, 'train_cfg.max_iters=2', 'train_cfg.val_interval=2'])
+    cli_train.train([*line, 'train_cfg.max_iters=2', 'train_cfg.val_interval=2'])
     half = torch.load(work_dir / 'iter_2.pth', map_location='cpu')
     assert half['optimizer'].get('loss_scaler'), "float16's loss scale is in the checkpoint"
-    cli.train([config, '--work-dir', str(work_dir), '--amp', '--resume'])
+    cli_train.train([config, '--work-dir', str(work_dir), '--amp', '--resume'])
     assert torch.load(work_dir / 'iter_4.pth', map_location='cpu')['meta']['iter'] == 4
 
     cfg = Config.fromfile(config)

@@ -14,7 +14,7 @@ SUBJECTS = (
     'pipeline',
     'scale',
     'shapes',
-    'taps',
+    'valid_tap_conv',
     'train',
 )
 
@@ -24,7 +24,7 @@ def main():
     parser = argparse.ArgumentParser(description='Measure, and print a table.')
     subparsers = parser.add_subparsers(dest='subject', required=True)
     for name in SUBJECTS:
-        module = import_module(f'mmseg_deeplabv3x.benchmarks.{name}')
+        module = import_module(f'benchmarks.{name}')
         subparser = subparsers.add_parser(
             name,
             help=module.__doc__.splitlines()[0],

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mmseg_deeplabv3x.chaos.cli import main
+from chaos_soak.cli import main
 
 if __name__ == '__main__':
     main(Path(__file__).resolve().parents[1])

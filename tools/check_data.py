@@ -2,7 +2,7 @@
 
 import sys
 
-from mmseg_deeplabv3x.data_check.cli import main
+from mmseg_deeplabv3x.cli.check_data import main
 
 if __name__ == '__main__':
     sys.exit(main())

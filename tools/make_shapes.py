@@ -1,4 +1,4 @@
-"""Make the embedded Shapes data set."""
+"""Make the embedded Shapes dataset."""
 
 import argparse
 

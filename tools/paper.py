@@ -1,6 +1,6 @@
 """The paper's tables, row by row: ``python tools/paper.py --help`` lists the commands."""
 
-from mmseg_deeplabv3x.paper.cli import main
+from paper_tables.cli import main
 
 if __name__ == '__main__':
     main()

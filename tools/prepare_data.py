@@ -1,6 +1,6 @@
-"""Make data sets ready: ``python tools/prepare_data.py --help`` lists them."""
+"""Make datasets ready: ``python tools/prepare_data.py --help`` lists them."""
 
-from mmseg_deeplabv3x.prepare.cli import prepare_data
+from mmseg_deeplabv3x.cli.prepare_data import prepare_data
 
 if __name__ == '__main__':
     prepare_data()

@@ -11,8 +11,8 @@ from PIL import Image
 
 from ..datasets.class_index import id_table
 from ..datasets.reading import FORMATS, IGNORED, check_is_file
-from .full import Report
-from .places import OUTSIDE
+from .file_locations import OUTSIDE
+from .full_check import Report
 from .problem import Problem
 from .report import class_counts
 
@@ -42,7 +42,7 @@ def page(report: Report, title: str) -> str:
         title: Heading of the page.
 
     Returns:
-        HTML. Ids that are no class are magenta in the pictures of label images.
+        HTML. Ids that are no class are magenta in the pictures of masks.
     """
     palettes = {split.name: split.metainfo.get('palette', []) for split in report.splits}
     rows = []
@@ -51,7 +51,7 @@ def page(report: Report, title: str) -> str:
         rows.append([problem.split, problem.kind, problem.message, _Raw(pictures)])
     parts = [f'<p>Problems: {len(rows)}</p>']
     if rows:
-        parts.append(_table(['split', 'kind', 'problem', 'image, label image'], rows))
+        parts.append(_table(['split', 'kind', 'problem', 'image, mask'], rows))
     for split, pixels in zip(report.splits, report.pixels):
         if len(pixels):
             counts = class_counts(split.metainfo['classes'], pixels)

@@ -7,7 +7,7 @@ from collections import Counter
 
 import numpy as np
 
-from .full import Report
+from .full_check import Report
 
 SHOWN = 3  # examples of each kind of problem
 

@@ -1,4 +1,4 @@
-"""One image and its label image."""
+"""One image and its mask."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from .splits import Split
 
 
 def check_sample(split: Split, info: dict) -> tuple[list[Problem], np.ndarray]:
-    """Read an image and its label image, whole.
+    """Read an image and its mask, whole.
 
     Args:
         split: The split that it belongs to.
         info: Its annotation.
 
     Returns:
-        At most one problem of the image and one of the label image; and the pixels of each class,
-        (num_classes,), zeros where the label image is bad or there is none.
+        At most one problem of the image and one of the mask; and the pixels of each class,
+        (num_classes,), zeros where the mask is bad or there is none.
     """
     num_classes = len(split.metainfo['classes'])
     problems, image = [], None

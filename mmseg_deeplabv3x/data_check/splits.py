@@ -1,4 +1,4 @@
-"""The data sets of a config, and what is wrong with their lists."""
+"""The datasets of a config, and what is wrong with their lists."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from mmengine.registry import DefaultScope
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
-from .places import check_places
+from .file_locations import check_places
 from .problem import Problem
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
 class Split(NamedTuple):
-    """One data set of a config.
+    """One dataset of a config.
 
     Attributes:
         name: The loaders that read it, such as 'train' or 'val, test'; with a number where a
@@ -40,14 +40,14 @@ class Split(NamedTuple):
 
 
 def load_splits(cfg: Config, loaders: tuple[str, ...] = LOADERS) -> list[Split]:
-    """List the images of a config's data sets, through any wrapper around them.
+    """List the images of a config's datasets, through any wrapper around them.
 
     Args:
         cfg: A runner's config.
         loaders: The data loaders to look at.
 
     Returns:
-        Every data set once, training first, also where val and test are the same.
+        Every dataset once, training first, also where val and test are the same.
     """
     found = []  # [name, config] of each
     for loader in loaders:
@@ -90,7 +90,7 @@ def shared_images(splits: list[Split]) -> list[Problem]:
 
 
 def _leaves(cfg) -> Iterator[dict]:
-    """Configs of data sets inside any wrappers."""
+    """Configs of datasets inside any wrappers."""
     if not cfg:
         return
     inner = cfg.get('datasets') or [cfg.get('dataset')]
@@ -155,7 +155,7 @@ def _list_problems(name: str, dataset: BaseDataset, infos: list[dict]) -> list[P
 
 
 def _paths(root: str, cfg: dict) -> list[str]:
-    """The local files and folders that a data set's config names."""
+    """The local files and folders that a dataset's config names."""
     parts = [cfg.get('ann_file'), *(cfg.get('data_prefix') or {}).values()]
     paths = [root, *(osp.join(root, part) for part in parts if part)]
     return [path for path in paths if path and '://' not in path]

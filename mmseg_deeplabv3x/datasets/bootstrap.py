@@ -22,11 +22,11 @@ class BootstrapDataset:
     The paper's model for the PASCAL VOC test server sees images with five hard classes more often
     (section 4.3): ``hard_classes=['bicycle', 'chair', 'diningtable', 'pottedplant', 'sofa']``.
 
-    Which image holds what is read from the label images, once: see ``class_index``. In a
+    Which image holds what is read from the masks, once: see ``class_index``. In a
     distributed run rank 0 reads and the others receive.
 
     Args:
-        dataset: A data set of mmseg or a wrapper of such (also nested), or the config of one.
+        dataset: A dataset of mmseg or a wrapper of such (also nested), or the config of one.
         hard_classes: Names from ``metainfo['classes']``, or ids, both after any ``label_map``.
         times: How often such an image appears; 1 changes nothing. The paper does not say: choose.
         min_pixels: An image holds a class from this number of pixels on. Default: any pixel.
@@ -36,8 +36,8 @@ class BootstrapDataset:
 
     Raises:
         ValueError: If a hard class is unknown or occurs in no image, ``times`` or ``min_pixels`` is
-            no whole number of at least 1, or a label image is RGB or cannot be decoded.
-        FileNotFoundError: If a label image is missing.
+            no whole number of at least 1, or a mask is RGB or cannot be decoded.
+        FileNotFoundError: If a mask is missing.
     """
 
     def __init__(
@@ -64,11 +64,11 @@ class BootstrapDataset:
 
     @property
     def metainfo(self) -> dict:
-        """Meta information of the wrapped data set."""
+        """Meta information of the wrapped dataset."""
         return copy.deepcopy(self._metainfo)
 
     def full_init(self) -> None:
-        """Read the wrapped data set and its class index."""
+        """Read the wrapped dataset and its class index."""
         if self._fully_initialized:
             return
         self.dataset.full_init()
@@ -85,10 +85,10 @@ class BootstrapDataset:
         """Annotation of one image.
 
         Args:
-            idx: Index in this data set.
+            idx: Index in this dataset.
 
         Returns:
-            The wrapped data set's annotation.
+            The wrapped dataset's annotation.
         """
         return self.dataset.get_data_info(int(self.indices[idx]))
 
@@ -97,7 +97,7 @@ class BootstrapDataset:
         """Classes of one image, as the framework's ``ClassBalancedDataset`` asks for them.
 
         Args:
-            idx: Index in this data set.
+            idx: Index in this dataset.
 
         Returns:
             Ids of the classes of which the image holds at least ``min_pixels`` pixels.
@@ -113,11 +113,11 @@ class BootstrapDataset:
         return len(self.indices)
 
     def _count_pixels(self) -> np.ndarray:
-        """Pixels of each class in each image of the wrapped data set, (images, classes)."""
+        """Pixels of each class in each image of the wrapped dataset, (images, classes)."""
         infos = [self.dataset.get_data_info(i) for i in range(len(self.dataset))]
         if any('seg_map_path' not in info for info in infos):
             raise ValueError(
-                'BootstrapDataset needs label images; give the wrapped data set a '
+                'BootstrapDataset needs masks; give the wrapped dataset a '
                 "data_prefix with 'seg_map_path'."
             )
         masks = sorted({info['seg_map_path'] for info in infos})
@@ -177,13 +177,13 @@ def _class_ids(hard_classes: Sequence[str | int], classes: Sequence[str]) -> lis
     for hard in hard_classes:
         if not isinstance(hard, (str, int)) or hard not in ids:
             raise ValueError(
-                f'Hard class {hard!r} is unknown; the data set has {", ".join(classes)}.'
+                f'Hard class {hard!r} is unknown; the dataset has {", ".join(classes)}.'
             )
     return sorted({ids[hard] for hard in hard_classes})
 
 
 def _data_root(dataset) -> str | None:
-    """The root of the (first) data set inside any number of wrappers."""
+    """The root of the (first) dataset inside any number of wrappers."""
     while not hasattr(dataset, 'data_root'):
         dataset = dataset.datasets[0] if hasattr(dataset, 'datasets') else dataset.dataset
     return dataset.data_root

@@ -18,11 +18,11 @@ class CamVidDataset(BaseSegDataset):
     Args:
         data_root: Folder with ``images/{train,val}/*.jpg`` and ``annotations/{train,val}/*.png``,
             single-channel ids in the order of ``METAINFO['classes']``.
-        data_prefix: Folders of the images and of the label images; the train split by default.
+        data_prefix: Folders of the images and of the masks; the train split by default.
         **kwargs: As in ``BaseSegDataset``.
 
     Raises:
-        FileNotFoundError: If the images or the label images are not there.
+        FileNotFoundError: If the images or the masks are not there.
     """
 
     METAINFO = dict(

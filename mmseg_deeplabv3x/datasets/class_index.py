@@ -1,4 +1,4 @@
-"""How many pixels of each class every label image of a data set holds."""
+"""How many pixels of each class every mask of a dataset holds."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ _IDS = 256  # labels are uint8
 
 
 def count_labels(masks: Sequence[str], cache_file: str | os.PathLike) -> np.ndarray:
-    """Count the pixels of each raw label id in each label image.
+    """Count the pixels of each raw label id in each mask.
 
-    Counts are kept in ``cache_file``, and taken from there for every label image whose size and
+    Counts are kept in ``cache_file``, and taken from there for every mask whose size and
     time of modification are still the same. Files are named relative to the cache file, which so
-    may move together with the data. Label images that are not asked for stay in the cache.
+    may move together with the data. Masks that are not asked for stay in the cache.
 
     Args:
-        masks: Paths of palette or gray label images.
+        masks: Paths of palette or gray masks.
         cache_file: An ``.npz`` file, made where it is missing and written aside and renamed.
 
     Returns:
-        int32 (number of masks, 256).
+        Int32 (number of masks, 256).
 
     Raises:
-        FileNotFoundError: If label images are missing.
-        BadSampleError: If a label image is RGB or cannot be decoded; a ValueError.
+        FileNotFoundError: If masks are missing.
+        BadSampleError: If a mask is RGB or cannot be decoded; a ValueError.
     """
     cache_file = Path(cache_file).absolute()
     cache = _read(cache_file)
@@ -42,7 +42,7 @@ def count_labels(masks: Sequence[str], cache_file: str | os.PathLike) -> np.ndar
     states = _states(masks)
     stale = [i for i, name in enumerate(names) if name not in cache or cache[name][0] != states[i]]
     if stale:
-        print_log(f'Counting the classes of {len(stale)} label images ...', 'current')
+        print_log(f'Counting the classes of {len(stale)} masks ...', 'current')
         counts = map_files(_count, [masks[i] for i in stale])
         cache.update((names[i], (states[i], count)) for i, count in zip(stale, counts))
         try:
@@ -53,10 +53,10 @@ def count_labels(masks: Sequence[str], cache_file: str | os.PathLike) -> np.ndar
 
 
 def default_cache_file(data_root: str | os.PathLike) -> Path:
-    """Where a data set's counts are kept: in its root, or, if that is read-only, with the user.
+    """Where a dataset's counts are kept: in its root, or, if that is read-only, with the user.
 
     Args:
-        data_root: The root of the data set.
+        data_root: The root of the dataset.
 
     Returns:
         The path of an ``.npz`` file, which need not exist.
@@ -77,7 +77,7 @@ def id_table(reduce_zero_label: bool, label_map: dict | None) -> np.ndarray:
         label_map: New id of each id, applied afterwards; None for none.
 
     Returns:
-        uint8 (256,): the id that a raw id turns into.
+        Uint8 (256,): the id that a raw id turns into.
     """
     table = np.arange(_IDS)
     if reduce_zero_label:
@@ -99,7 +99,7 @@ def _states(masks: Sequence[str]) -> list[tuple[int, int]]:
             missing.append(mask)
     if missing:
         raise FileNotFoundError(
-            f'{len(missing)} of {len(masks)} label images are missing, for example '
+            f'{len(missing)} of {len(masks)} masks are missing, for example '
             f'{", ".join(missing[:3])}.'
         )
     return states

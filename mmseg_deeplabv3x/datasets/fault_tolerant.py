@@ -23,10 +23,10 @@ class FaultTolerantDataset:
     every process counts for itself.
 
     For training only: what stands in for a sample of an evaluation changes its result. Wrap the
-    data set itself, and this in ``BootstrapDataset`` and such: then no file counts twice.
+    dataset itself, and this in ``BootstrapDataset`` and such: then no file counts twice.
 
     Args:
-        dataset: A data set of mmseg or a wrapper of such, or the config of one.
+        dataset: A dataset of mmseg or a wrapper of such, or the config of one.
         on_bad_sample: 'raise' ends the run at the first one, and is the default since bad data
             should be repaired; 'skip' goes on.
         max_bad_samples: So many may be skipped. The default is low: many bad samples are a mistake
@@ -62,11 +62,11 @@ class FaultTolerantDataset:
 
     @property
     def metainfo(self) -> dict:
-        """Meta information of the wrapped data set."""
+        """Meta information of the wrapped dataset."""
         return copy.deepcopy(self._metainfo)
 
     def full_init(self) -> None:
-        """Read the wrapped data set."""
+        """Read the wrapped dataset."""
         if self._fully_initialized:
             return
         self.dataset.full_init()
@@ -79,10 +79,10 @@ class FaultTolerantDataset:
         """Annotation of one image.
 
         Args:
-            idx: Index in this data set.
+            idx: Index in this dataset.
 
         Returns:
-            The wrapped data set's annotation.
+            The wrapped dataset's annotation.
         """
         return self.dataset.get_data_info(idx)
 

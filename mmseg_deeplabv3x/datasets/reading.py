@@ -1,4 +1,4 @@
-"""Read images and label images; what is wrong with a file is said in one sentence that names it."""
+"""Read images and masks; what is wrong with a file is said in one sentence that names it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _KINDS = {stat.S_IFIFO: 'pipe', stat.S_IFSOCK: 'socket'}
 
 
 class BadSampleError(ValueError):
-    """An image or a label image that cannot be used.
+    """An image or a mask that cannot be used.
 
     Args:
         message: One sentence that names the file, what it holds, and what would be right.
@@ -43,7 +43,7 @@ class BadSampleError(ValueError):
 
 
 class MissingFileError(BadSampleError, FileNotFoundError):
-    """An image or a label image that is not there."""
+    """An image or a mask that is not there."""
 
     def __init__(self, message: str):
         super().__init__(message, 'missing')
@@ -57,7 +57,7 @@ def read_image(path: str, backend_args: dict | None = None) -> np.ndarray:
         backend_args: Arguments of the file backend.
 
     Returns:
-        uint8 (H, W, 3), BGR, turned as its EXIF orientation says.
+        Uint8 (H, W, 3), BGR, turned as its EXIF orientation says.
 
     Raises:
         BadSampleError: If the file is missing, empty, truncated, no image or no regular file, or
@@ -80,17 +80,17 @@ def read_image(path: str, backend_args: dict | None = None) -> np.ndarray:
 
 
 def read_mask(path: str, backend_args: dict | None = None) -> np.ndarray:
-    """Read the class ids of a palette or gray label image.
+    """Read the class ids of a palette or gray mask.
 
     By Pillow, since OpenCV would give the colours of a palette; the usual PNG of 8 bits by OpenCV,
     which takes 0.7 of the time, once the palette is left out.
 
     Args:
-        path: The label image, at any address that mmengine's file backends take.
+        path: The mask, at any address that mmengine's file backends take.
         backend_args: Arguments of the file backend.
 
     Returns:
-        uint8 (H, W), the ids as they are in the file.
+        Uint8 (H, W), the ids as they are in the file.
 
     Raises:
         BadSampleError: If the file is missing, empty, truncated, no image, no regular file, too
@@ -124,10 +124,10 @@ def read_mask(path: str, backend_args: dict | None = None) -> np.ndarray:
 
 
 def check_size(mask: str, mask_shape: tuple, image: str, image_shape: tuple) -> None:
-    """Refuse a label image that has another size than its image.
+    """Refuse a mask that has another size than its image.
 
     Args:
-        mask: Path of the label image.
+        mask: Path of the mask.
         mask_shape: Its (H, W).
         image: Path of the image.
         image_shape: Its (H, W).
@@ -151,16 +151,16 @@ def is_wrong_id(table: np.ndarray, num_classes: int) -> np.ndarray:
         num_classes: Number of classes.
 
     Returns:
-        bool (256,).
+        Bool (256,).
     """
     return (table >= num_classes) & (table != IGNORED)
 
 
 def check_ids(mask: str, counts: np.ndarray, wrong: np.ndarray) -> None:
-    """Refuse a label image with ids that are no class.
+    """Refuse a mask with ids that are no class.
 
     Args:
-        mask: Path of the label image.
+        mask: Path of the mask.
         counts: Its pixels of each raw id, (256,).
         wrong: As by :func:`is_wrong_id`.
 

@@ -1,4 +1,4 @@
-"""The embedded data set, read from disk."""
+"""The embedded dataset, read from disk."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class ShapesDataset(BaseSegDataset):
     Args:
         data_root: A root made by ``python tools/make_shapes.py``.
         ann_file: List of image names; the train split by default.
-        data_prefix: Folders of the images and of the label images.
+        data_prefix: Folders of the images and of the masks.
         **kwargs: As in ``BaseSegDataset``.
 
     Raises:

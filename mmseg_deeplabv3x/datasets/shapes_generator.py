@@ -1,4 +1,4 @@
-"""Draws the Shapes data set: a small segmentation problem in which scale and context decide.
+"""Draws the Shapes dataset: a small segmentation problem in which scale and context decide.
 
 Nothing is downloaded; the same arguments give the same pixels on any number of threads.
 What makes it a problem for a segmentation head and not only for a classifier of patches:
@@ -60,7 +60,7 @@ def generate_shapes(
     overwrite: bool = False,
     workers: int | None = None,
 ) -> Path:
-    """Make the Shapes data set in the layout of PASCAL VOC.
+    """Make the Shapes dataset in the layout of PASCAL VOC.
 
     Writes ``JPEGImages/*.jpg``, ``SegmentationClass/*.png`` (palette images, 255 on object borders)
     and ``ImageSets/Segmentation/{train,val}.txt``. Everything is written aside and renamed at the
@@ -137,7 +137,7 @@ def _is_made(root: Path, arguments: dict, overwrite: bool) -> bool:
         found = json.loads((root / _RECORD).read_text())
     except (OSError, ValueError):
         raise FileExistsError(
-            f'{root} exists and is no Shapes data set; choose another root or remove it.'
+            f'{root} exists and is no Shapes dataset; choose another root or remove it.'
         ) from None
     if found != arguments:
         problem = f'{root} was made with {found}, not with {arguments}'
@@ -164,7 +164,7 @@ def _list(root: Path, split: str) -> Path:
 
 
 def _pair(root: Path, name: str) -> tuple[Path, Path]:
-    """An image and its label image."""
+    """An image and its mask."""
     return root / f'JPEGImages/{name}.jpg', root / f'SegmentationClass/{name}.png'
 
 

@@ -1,6 +1,7 @@
-"""Registered metrics and visualizers."""
+"""Registered metrics, and what evaluations are counted and packed with."""
 
 from .confusion_iou_metric import ConfusionIoUMetric
-from .legend_visualizer import LegendVisualizer
 
-__all__ = ['ConfusionIoUMetric', 'LegendVisualizer']
+__all__ = [
+    'ConfusionIoUMetric',
+]

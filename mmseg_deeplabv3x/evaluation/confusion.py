@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..datasets.reading import read_mask
 
-_IDS = 256  # label images hold bytes
+_IDS = 256  # masks hold bytes
 _EXACT = 1 << 24  # cv2.calcHist counts in float32, which is exact up to here
 
 
@@ -23,13 +23,13 @@ def label_counts(
     Labels that are no class have a place too, so that they can be told apart afterwards.
 
     Args:
-        labels (Tensor | np.ndarray): Ground truth, integers from 0 to 255 of any shape.
-        predictions (Tensor | np.ndarray): The same shape, ids below ``num_classes``, on the same
+        labels: Ground truth, integers from 0 to 255 of any shape.
+        predictions: The same shape, ids below ``num_classes``, on the same
             device.
-        num_classes (int): Number of classes, at most 256.
+        num_classes: Number of classes, at most 256.
 
     Returns:
-        np.ndarray: int64 (256, num_classes) pixels: ground truth down, prediction across.
+        Int64 (256, num_classes) pixels: ground truth down, prediction across.
 
     Raises:
         ValueError: If a label, a prediction or ``num_classes`` is out of its range.
@@ -88,13 +88,13 @@ def confusion_matrix(
     """Counts how often each class was taken for each class.
 
     Args:
-        labels (Tensor | np.ndarray): Ground truth, integers from 0 to 255 of any shape. Ids that
+        labels: Ground truth, integers from 0 to 255 of any shape. Ids that
             are no class, such as the 255 of borders, do not count.
-        predictions (Tensor | np.ndarray): The same shape, ids below ``num_classes``.
-        num_classes (int): Number of classes.
+        predictions: The same shape, ids below ``num_classes``.
+        num_classes: Number of classes.
 
     Returns:
-        np.ndarray: (num_classes, num_classes) pixels: ground truth down, prediction across.
+        (num_classes, num_classes) pixels: ground truth down, prediction across.
     """
     return label_counts(labels, predictions, num_classes)[:num_classes]
 
@@ -108,10 +108,10 @@ def class_scores(areas: np.ndarray) -> dict[str, np.ndarray]:
     """Scores of each class from its areas.
 
     Args:
-        areas (np.ndarray): As by :func:`class_areas`, or a sum of such.
+        areas: As by :func:`class_areas`, or a sum of such.
 
     Returns:
-        dict[str, np.ndarray]: 'IoU', 'Acc' (right of those labelled) and 'Dice', each
+        'IoU', 'Acc' (right of those labelled) and 'Dice', each
         (num_classes,) between 0 and 1; nan where there is nothing to divide by.
     """
     right, predicted, labelled = areas
@@ -143,12 +143,12 @@ def folder_confusion(predictions: Path, labels: Path, num_classes: int) -> np.nd
     """Confusion matrix over all PNG pictures of class ids in a folder.
 
     Args:
-        predictions (Path): Folder of predictions.
-        labels (Path): Folder that holds the ground truth under the same names, among others.
-        num_classes (int): Number of classes.
+        predictions: Folder of predictions.
+        labels: Folder that holds the ground truth under the same names, among others.
+        num_classes: Number of classes.
 
     Returns:
-        np.ndarray: (num_classes, num_classes), as of :func:`confusion_matrix`.
+        (num_classes, num_classes), as of :func:`confusion_matrix`.
 
     Raises:
         FileNotFoundError: If there is no prediction, or one has no ground truth.
@@ -178,13 +178,13 @@ def class_table(classes: list, columns: dict[str, np.ndarray], head: str, foot: 
     """Writes scores of each class and their mean, in percent.
 
     Args:
-        classes (list): Names of the classes.
-        columns (dict[str, np.ndarray]): (num_classes,) scores, by the title of their column.
-        head (str): Title of the first column.
-        foot (str): Name of the last row, the mean over the classes that have a score.
+        classes: Names of the classes.
+        columns: (num_classes,) scores, by the title of their column.
+        head: Title of the first column.
+        foot: Name of the last row, the mean over the classes that have a score.
 
     Returns:
-        str: The table, without a line break at its end.
+        The table, without a line break at its end.
     """
     first = max(len(name) for name in [*classes, head, foot])
     widths = [max(len(title), 6) for title in columns]

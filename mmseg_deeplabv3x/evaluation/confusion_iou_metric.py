@@ -33,16 +33,16 @@ class ConfusionIoUMetric(BaseMetric):
     the images with the lowest mIoU over the classes that occur in them.
 
     Args:
-        ignore_index (int): Label of pixels that do not count, 0 to 255. Default: 255, mmseg's.
-        trimap_widths (Sequence[int]): Widths in pixels: adds ``mIoU_trimap<width>``, the mIoU of
+        ignore_index: Label of pixels that do not count, 0 to 255. Default: 255, mmseg's.
+        trimap_widths: Widths in pixels: adds ``mIoU_trimap<width>``, the mIoU of
             the pixels so near to a boundary, see ``trimap``. Default: none.
-        num_worst (int): How many of the worst images to name. Default: 10.
-        output_dir (str, optional): Folder for the predictions, as PNG images of class ids; one
-            higher in data sets with ``reduce_zero_label``. Default: none are written.
-        format_only (bool): Write predictions only, for data without ground truth.
-        keep_results (bool): Without effect, as in ``IoUMetric``: mmseg's test tool sets it.
-        collect_device (str): 'cpu' or 'gpu', by which processes exchange their counts.
-        prefix (str, optional): Put before the names of the scores.
+        num_worst: How many of the worst images to name. Default: 10.
+        output_dir: Folder for the predictions, as PNG images of class ids; one
+            higher in datasets with ``reduce_zero_label``. Default: none are written.
+        format_only: Write predictions only, for data without ground truth.
+        keep_results: Without effect, as in ``IoUMetric``: mmseg's test tool sets it.
+        collect_device: 'cpu' or 'gpu', by which processes exchange their counts.
+        prefix: Put before the names of the scores.
 
     Raises:
         ValueError: If ``ignore_index`` or a width is out of range, ``format_only`` comes without
@@ -80,8 +80,8 @@ class ConfusionIoUMetric(BaseMetric):
         """Count the pixels of a batch.
 
         Args:
-            data_batch (dict): Not used.
-            data_samples (Sequence[dict]): With ``pred_sem_seg`` and ``gt_sem_seg``, whose ``data``
+            data_batch: Not used.
+            data_samples: With ``pred_sem_seg`` and ``gt_sem_seg``, whose ``data``
                 are ids, (1, H, W), and ``img_path``.
         """
         for sample in data_samples:
@@ -95,11 +95,11 @@ class ConfusionIoUMetric(BaseMetric):
         """Compute the scores, and log a table of them.
 
         Args:
-            results (list): Of each image, its path and its areas, int64 (1 + number of trimap
+            results: Of each image, its path and its areas, int64 (1 + number of trimap
                 widths, 3, num_classes), as by ``class_areas``.
 
         Returns:
-            dict[str, float]: Percent, rounded to 2 digits. A class that is nowhere has no score.
+            Percent, rounded to 2 digits. A class that is nowhere has no score.
         """
         if self.format_only:
             print_log(f'The predictions are in {self.output_dir}.', 'current')

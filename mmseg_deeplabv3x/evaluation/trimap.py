@@ -16,11 +16,11 @@ def trimap(labels: np.ndarray, width: int) -> np.ndarray:
     afterwards.
 
     Args:
-        labels (np.ndarray): Ground truth with void, uint8 (H, W).
-        width (int): In pixels; the larger of the horizontal and the vertical distance counts.
+        labels: Ground truth with void, uint8 (H, W).
+        width: In pixels; the larger of the horizontal and the vertical distance counts.
 
     Returns:
-        np.ndarray: bool (H, W).
+        Bool (H, W).
     """
     window = np.ones((2 * width + 1, 2 * width + 1), np.uint8)
     # outside the image is no label: by default OpenCV lets neither extreme come from there

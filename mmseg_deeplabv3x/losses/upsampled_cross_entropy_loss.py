@@ -20,13 +20,13 @@ class UpsampledCrossEntropyLoss(CrossEntropyLoss):
     ``CrossEntropyLoss`` unchanged. Both give the same numbers up to rounding.
 
     Args:
-        class_weight (list[float] | str, optional): Weight of each class, or a file of them.
+        class_weight: Weight of each class, or a file of them.
             Default: 1 each.
-        loss_weight (float): Factor of the loss. Default: 1.
-        loss_name (str): Its name in the log. Default: 'loss_ce'.
-        avg_non_ignore (bool): Whether the mean is over the labelled pixels or over all. Default:
+        loss_weight: Factor of the loss. Default: 1.
+        loss_name: Its name in the log. Default: 'loss_ce'.
+        avg_non_ignore: Whether the mean is over the labelled pixels or over all. Default:
             True, as in the paper's released code; mmseg's default is False.
-        triton (bool): Whether the shorter way is one Triton kernel, for training on a GPU. Default:
+        triton: Whether the shorter way is one Triton kernel, for training on a GPU. Default:
             False, since it has not run on one yet (docs/benchmarks.md).
     """
 
@@ -52,13 +52,13 @@ class UpsampledCrossEntropyLoss(CrossEntropyLoss):
         """Loss and pixel accuracy of logits that are not upsampled.
 
         Args:
-            logits (Tensor): (N, C, h, w).
-            labels (Tensor): (N, H, W).
-            align_corners (bool): How the logits would be upsampled.
-            ignore_index (int): Label of the pixels that do not count.
+            logits: (N, C, h, w).
+            labels: (N, H, W).
+            align_corners: How the logits would be upsampled.
+            ignore_index: Label of the pixels that do not count.
 
         Returns:
-            tuple[Tensor, Tensor]: The loss, and ``acc_seg`` in percent, (1,).
+            The loss, and ``acc_seg`` in percent, (1,).
         """
         loss, accuracy = upsampled_cross_entropy(
             logits,

@@ -19,11 +19,11 @@ class UpsampledLossMixin:
         """Compute the loss.
 
         Args:
-            seg_logits (Tensor): (N, C, h, w), of the head's forward.
-            batch_data_samples (list[SegDataSample]): With ``gt_sem_seg``.
+            seg_logits: (N, C, h, w), of the head's forward.
+            batch_data_samples: With ``gt_sem_seg``.
 
         Returns:
-            dict: The loss under its name, and ``acc_seg``, as mmseg's heads give.
+            The loss under its name, and ``acc_seg``, as mmseg's heads give.
         """
         if self.sampler is not None or not isinstance(self.loss_decode, UpsampledCrossEntropyLoss):
             return super().loss_by_feat(seg_logits, batch_data_samples)

@@ -1,12 +1,11 @@
 """The network: pure modules, registered in mmseg's MODELS."""
 
-from .backbone import AtrousResNet
-from .fcn_head import UpsampledFCNHead
-from .head import ImagePoolASPPHead
-from .neck import CascadeNeck
-from .segmentor import DeepLabV3
+from .backbones import AtrousResNet
+from .heads import ImagePoolASPPHead, UpsampledFCNHead
+from .layers import ValidTapConv2d
+from .necks import CascadeNeck
+from .segmentors import DeepLabV3
 from .tta import RunningMeanTTAModel
-from .valid_tap_conv import ValidTapConv2d
 
 __all__ = [
     'AtrousResNet',

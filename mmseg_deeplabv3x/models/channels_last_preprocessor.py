@@ -19,11 +19,11 @@ class ChannelsLastPreProcessor(SegDataPreProcessor):
         """Normalise a batch.
 
         Args:
-            data (dict): ``inputs``, images (3, H, W) in uint8, and ``data_samples``.
-            training (bool): Whether it is for training. Default: False.
+            data: ``inputs``, images (3, H, W) in uint8, and ``data_samples``.
+            training: Whether it is for training. Default: False.
 
         Returns:
-            dict: ``inputs``, (N, 3, H, W) in channels_last, and ``data_samples``.
+            ``inputs``, (N, 3, H, W) in channels_last, and ``data_samples``.
         """
         images = data['inputs']
         if training or self.test_cfg or not self._serves(images):

@@ -18,8 +18,8 @@ class RunningMeanTTAModel(SegTTAModel):
     views of a 2048x1024 image with 19 classes, 1.9 GB).
 
     Args:
-        module (dict | nn.Module): The segmentor.
-        data_preprocessor (dict, optional): As in mmengine's ``BaseTTAModel``.
+        module: The segmentor.
+        data_preprocessor: As in mmengine's ``BaseTTAModel``.
     """
 
     @torch.no_grad()
@@ -27,11 +27,11 @@ class RunningMeanTTAModel(SegTTAModel):
         """Predict a batch of images from their views.
 
         Args:
-            data (dict): ``inputs`` and ``data_samples``, each a list with one entry per view,
+            data: ``inputs`` and ``data_samples``, each a list with one entry per view,
                 which holds one item per image.
 
         Returns:
-            list[SegDataSample]: For each image, ``pred_sem_seg`` (1, H, W), and ``seg_logits``
+            For each image, ``pred_sem_seg`` (1, H, W), and ``seg_logits``
             (num_classes, H, W), which here are mean probabilities.
         """
         views = [dict(zip(data, view)) for view in zip(*data.values())]

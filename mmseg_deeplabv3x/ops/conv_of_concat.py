@@ -19,12 +19,12 @@ def conv_of_concat(maps: Sequence[Tensor], weight: Tensor, bias: Tensor | None =
     under a filter larger than 1x1 and its zero padding is another one at the borders.
 
     Args:
-        maps (Sequence[Tensor]): (N, C_i, H, W), at least one, or (N, C_i, 1, 1).
-        weight (Tensor): (O, sum of all C_i, k, k), k odd.
-        bias (Tensor, optional): (O,).
+        maps: (N, C_i, H, W), at least one, or (N, C_i, 1, 1).
+        weight: (O, sum of all C_i, k, k), k odd.
+        bias: (O,).
 
     Returns:
-        Tensor: (N, O, H, W).
+        (N, O, H, W).
     """
     size = tuple(max(m.shape[side] for m in maps) for side in (2, 3))
     total = 0 if bias is None else bias[:, None, None]

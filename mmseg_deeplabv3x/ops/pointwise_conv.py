@@ -20,12 +20,12 @@ def pointwise_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> T
     PyTorch takes oneDNN by itself, or has none, this is ``conv2d``.
 
     Args:
-        x (Tensor): (N, C, H, W), faster only with the channels innermost in memory.
-        weight (Tensor): (O, C, 1, 1).
-        bias (Tensor, optional): (O,).
+        x: (N, C, H, W), faster only with the channels innermost in memory.
+        weight: (O, C, 1, 1).
+        bias: (O,).
 
     Returns:
-        Tensor: (N, O, H, W).
+        (N, O, H, W).
     """
     if not _serves(x):
         return F.conv2d(x, weight, bias)

@@ -25,14 +25,14 @@ def upsampled_argmax(
     may be taken; on a GPU it is as exact as TF32 where the user allows that for products.
 
     Args:
-        logits (Tensor): (N, C, h, w). As in ``argmax``, NaN is the largest of all.
-        size (tuple[int, int]): Height and width to upsample to.
-        align_corners (bool): As of :func:`torch.nn.functional.interpolate`.
-        keep (tuple[int, int], optional): Rows and columns of the result that are wanted, from the
+        logits: (N, C, h, w). As in ``argmax``, NaN is the largest of all.
+        size: Height and width to upsample to.
+        align_corners: As of :func:`torch.nn.functional.interpolate`.
+        keep: Rows and columns of the result that are wanted, from the
             upper left. Default: all of ``size``.
 
     Returns:
-        Tensor: (N, H, W), int64.
+        (N, H, W), int64.
     """
     n, classes, h, w = logits.shape
     height, width = keep or size

@@ -37,22 +37,22 @@ def upsampled_cross_entropy(
     as exact as TF32 where the user allows that for products.
 
     Args:
-        logits (Tensor): (N, C, h, w), any sizes.
-        labels (Tensor): (N, H, W), integers: a class or ``ignore_index``.
-        align_corners (bool): As of :func:`torch.nn.functional.interpolate`.
-        ignore_index (int): Label of the pixels that have no loss. Default: 255, mmseg's.
-        class_weight (Sequence[float] | Tensor, optional): (C,), factor of the loss of each class;
+        logits: (N, C, h, w), any sizes.
+        labels: (N, H, W), integers: a class or ``ignore_index``.
+        align_corners: As of :func:`torch.nn.functional.interpolate`.
+        ignore_index: Label of the pixels that have no loss. Default: 255, mmseg's.
+        class_weight: (C,), factor of the loss of each class;
             the mean is weighted too. Default: 1 each.
-        avg_non_ignore (bool): Whether the mean is over the labelled pixels or over all. Over all,
+        avg_non_ignore: Whether the mean is over the labelled pixels or over all. Over all,
             an ignored pixel has weight 1 (mmseg's own fails on ignored pixels once there are
             class weights). Default: True, as in the paper's released code; mmseg's default is
             False.
-        return_accuracy (bool): Whether to return the pixel accuracy too. Default: False.
-        triton (bool): Whether one Triton kernel does it, for logits on a GPU; float64 is done as
+        return_accuracy: Whether to return the pixel accuracy too. Default: False.
+        triton: Whether one Triton kernel does it, for logits on a GPU; float64 is done as
             without. Default: False, since it has not run on a GPU yet (docs/benchmarks.md).
 
     Returns:
-        Tensor | tuple[Tensor, Tensor]: The mean loss, a scalar, 0 (with gradient 0) if all pixels
+        The mean loss, a scalar, 0 (with gradient 0) if all pixels
         are ignored. With ``return_accuracy`` also what mmseg logs as ``acc_seg``: percent of the
         labelled pixels whose class has the highest logit, (1,); where several share the highest,
         any of them is right.

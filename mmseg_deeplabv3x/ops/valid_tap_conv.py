@@ -26,19 +26,19 @@ def valid_tap_conv2d(x: Tensor, weight: Tensor, rate: int, bias: Tensor | None =
     taps), this is ``conv2d``.
 
     Args:
-        x (Tensor): (N, C, H, W); fastest in channels_last.
-        weight (Tensor): (O, C, 3, 3).
-        rate (int): Atrous rate, also the padding.
-        bias (Tensor, optional): (O,).
+        x: (N, C, H, W); fastest in channels_last.
+        weight: (O, C, 3, 3).
+        rate: Atrous rate, also the padding.
+        bias: (O,).
 
     Returns:
-        Tensor: (N, O, H, W).
+        (N, O, H, W).
 
     Raises:
         RuntimeError: In a backward pass that asks for a second derivative.
     """
     height, width = x.shape[2:]
-    if rate >= max(height, width):
+    if x.device.type == 'cpu' and rate >= max(height, width):
         return pointwise_conv2d(x, weight[:, :, 1:2, 1:2], bias)
     if _serves(x, weight, rate):
         y = conv2d_by_taps(x, weight, rate)

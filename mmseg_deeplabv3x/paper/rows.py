@@ -10,8 +10,6 @@ import fnmatch
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from ..engine.views import SCALES as VOC_SCALES
-
 # What rows that change crop or batch size change it from (section 4.1).
 PAPER_CROP, PAPER_BATCH_SIZE = 513, 16
 
@@ -20,6 +18,7 @@ CASCADE = 'deeplabv3x_r101_cascade7_os16_voc.py'
 CITYSCAPES = 'deeplabv3x_r101_os16_cityscapes.py'
 FINE_AND_COARSE = 'deeplabv3x_r101_finecoarse_os16_cityscapes.py'
 
+VOC_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 CITYSCAPES_SCALES = (0.75, 1.0, 1.25)
 CITYSCAPES_TEST_SCALES = (0.75, 1.0, 1.25, 1.5, 1.75, 2.0)
 
@@ -101,21 +100,21 @@ class Row:
     """One row (or cell) of a table.
 
     Attributes:
-        id (str): Such as ``table3/mg121-block7``.
-        change (str): What it changes, in words.
-        miou (float): Published mIoU in percent.
-        base (str): File of ``configs/`` that it is a change of.
-        overrides (dict): The change, as dotted ``--cfg-options``.
-        depth (int): Depth of the ResNet.
-        crop (int): Side of the training crop on VOC, in pixels.
-        batch_size (int): Training batch on VOC.
-        train_stride (int): output_stride in training.
-        eval_stride (int): output_stride in evaluation.
-        scales (tuple[float, ...]): Scales of evaluation, relative to the image's own size.
-        flip (bool): Whether evaluation also sees the mirrored image.
-        shares (str): Id of the row whose training it evaluates; empty if it has its own.
-        planned (str): Why it cannot be run yet; empty if it can.
-        note (str): What else to know before running it.
+        id: Such as ``table3/mg121-block7``.
+        change: What it changes, in words.
+        miou: Published mIoU in percent.
+        base: File of ``configs/`` that it is a change of.
+        overrides: The change, as dotted ``--cfg-options``.
+        depth: Depth of the ResNet.
+        crop: Side of the training crop on VOC, in pixels.
+        batch_size: Training batch on VOC.
+        train_stride: output_stride in training.
+        eval_stride: output_stride in evaluation.
+        scales: Scales of evaluation, relative to the image's own size.
+        flip: Whether evaluation also sees the mirrored image.
+        shares: Id of the row whose training it evaluates; empty if it has its own.
+        planned: Why it cannot be run yet; empty if it can.
+        note: What else to know before running it.
     """
 
     id: str
@@ -136,17 +135,17 @@ class Row:
 
     @property
     def table(self) -> int:
-        """int: Number of its table."""
+        """Number of its table."""
         return int(self.id.split('/')[0][len('table') :])
 
     @property
     def training(self) -> str:
-        """str: Id of the row that it is trained as."""
+        """Id of the row that it is trained as."""
         return self.shares or self.id
 
     @property
     def augmented(self) -> bool:
-        """bool: Whether evaluation sees more than the image as it is."""
+        """Whether evaluation sees more than the image as it is."""
         return self.flip or self.scales != (1.0,)
 
 

@@ -1,4 +1,4 @@
-"""From a download to a data set that the configs can use: ``tools/prepare_data.py``.
+"""From a download to a dataset that the configs can use: ``tools/prepare_data.py``.
 
 Importing the package does not import this: training needs none of it.
 """

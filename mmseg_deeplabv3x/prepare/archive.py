@@ -9,12 +9,11 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from lzma import LZMAError
 from pathlib import Path
-from typing import Callable
 
 from mmengine import track_iter_progress
 
@@ -129,6 +128,6 @@ def _check_name(name: str, member: str, archive: Path) -> None:
 
 def _refuse(archive: Path, member: str, why: str) -> None:
     raise ValueError(
-        f'{archive}: member {member!r} {why}. No data set needs that: the archive is refused, '
+        f'{archive}: member {member!r} {why}. No dataset needs that: the archive is refused, '
         'nothing was unpacked.'
     )

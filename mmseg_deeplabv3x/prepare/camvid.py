@@ -2,7 +2,7 @@
 
 Made: ``images/{train,val,test}/*.jpg`` and ``annotations/{train,val,test}/*.png`` with 255 for
 void, as ``CamVidDataset`` reads them. SegNet's repository has PNG images in ``train``, ``val`` and
-``test``, label images in ``trainannot``, ``valannot`` and ``testannot``, and void as class 11.
+``test``, masks in ``trainannot``, ``valannot`` and ``testannot``, and void as class 11.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ import numpy as np
 from PIL import Image
 
 from ..datasets.camvid import CamVidDataset
+from ..datasets.lists import first_few
 from ..datasets.parallel import map_files
+from ..datasets.voc_masks import VOID, open_image
 from .download import Remote, download
-from .masks import VOID, open_image
 from .output import Output
 from .sources import find_files
-from .splits import first_few
 
 ROOT = 'data/camvid'
 # GitHub packs it anew for every download, so there can be no checksum.
@@ -55,8 +55,8 @@ def prepare_camvid(
         What is there now, in words.
 
     Raises:
-        FileNotFoundError: If images or label images are missing.
-        ValueError: If a split has another number of images, or a label image is damaged.
+        FileNotFoundError: If images or masks are missing.
+        ValueError: If a split has another number of images, or a mask is damaged.
     """
     with Output(root) as out:
         if not sources and not out.names('images/val/*.jpg'):
@@ -64,7 +64,7 @@ def prepare_camvid(
         wanted = find_files(sources, FILES, lambda name: not out.has(target(name)), out.scratch)
         tasks = list(wanted)
         if tasks:
-            print(f'Converting {len(tasks)} images and label images')
+            print(f'Converting {len(tasks)} images and masks')
             map_files(partial(_convert, out), tasks)
         found = {split: _check_split(out, split, count) for split, count in counts.items()}
     return f'{root}: ' + ', '.join(f'{split} {count}' for split, count in found.items() if count)
@@ -91,7 +91,7 @@ def _convert(out: Output, task: tuple[str, Path]) -> None:
 
 def _ids(image: Image.Image, path: Path) -> np.ndarray:
     if image.mode not in ('L', 'P'):
-        raise ValueError(f'{path} has the image mode {image.mode}; a label image has L or P.')
+        raise ValueError(f'{path} has the image mode {image.mode}; a mask has L or P.')
     ids = np.array(image, np.uint8)
     ids[ids == NUM_CLASSES] = VOID
     wrong = np.setdiff1d(ids, [*range(NUM_CLASSES), VOID])
@@ -110,7 +110,7 @@ def _check_split(out: Output, split: str, count: int) -> int:
     alone = sorted(images ^ labels)
     if alone:
         raise FileNotFoundError(
-            f'CamVid, {split}: {len(alone)} images have no label image, or the reverse: '
+            f'CamVid, {split}: {len(alone)} images have no mask, or the reverse: '
             f'{first_few(alone)}. Give a whole copy with --from.'
         )
     if len(images) != count:

@@ -2,7 +2,7 @@
 
 Made: ``leftImg8bit/SPLIT/CITY/*.png`` as in the official archives, and beside them
 ``gt{Fine,Coarse}/SPLIT/CITY/*_labelTrainIds.png``: the ids of the 19 evaluated classes, 255 for all
-else. They are made from the official label images (``*_labelIds.png``), or drawn from the polygons
+else. They are made from the official masks (``*_labelIds.png``), or drawn from the polygons
 where those are missing, for every split that is given: train, val, test, train_extra.
 """
 
@@ -19,11 +19,11 @@ import numpy as np
 from mmseg.datasets import CityscapesDataset
 from PIL import Image, ImageDraw
 
+from ..datasets.lists import first_few
 from ..datasets.parallel import map_files
-from .masks import VOID, open_image
+from ..datasets.voc_masks import VOID, open_image
 from .output import Output
 from .sources import find_files
-from .splits import first_few
 
 ROOT = 'data/cityscapes'
 HOW_TO_GET = (
@@ -115,7 +115,7 @@ def prepare_cityscapes(
         def wanted(name: str) -> bool:
             return not out.has(mask_name(name) or name)
 
-        labels = {}  # the mask to make: its label image or, where there is none, its polygons
+        labels = {}  # the mask to make: its mask or, where there is none, its polygons
         for name, path in find_files(sources or [out.root], FILES, wanted, out.scratch):
             if mask_name(name) is None:
                 out.place(path, name)
@@ -135,7 +135,7 @@ def mask_name(name: str) -> str | None:
 
 
 def train_ids_of_labels(path: Path) -> np.ndarray:
-    """Train ids, uint8 (H, W), of an official label image.
+    """Train ids, uint8 (H, W), of an official mask.
 
     Raises:
         ValueError: If it is damaged, or holds an id that is not Cityscapes'.

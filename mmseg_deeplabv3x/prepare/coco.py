@@ -23,12 +23,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ..datasets.lists import first_few, read_split, write_split
 from ..datasets.parallel import map_files
+from ..datasets.voc_masks import VOID, read_ids, save_mask, size_of
 from .download import Remote, download
-from .masks import VOID, read_ids, save_mask, size_of
 from .output import Output
 from .sources import find_files
-from .splits import first_few, read_split, write_split
 from .voc import split_name
 
 ROOT = 'data/coco_voc'

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import socket
 import ssl
 import time
 from dataclasses import dataclass
@@ -71,7 +70,7 @@ def download(remote: Remote, folder: str | os.PathLike) -> Path:
         except HTTPError as error:
             problem = f'the server answers "{error}"'
             tries = TRIES if error.code < 500 else tries
-        except (URLError, HTTPException, ConnectionError, socket.timeout, ssl.SSLError) as error:
+        except (TimeoutError, URLError, HTTPException, ConnectionError, ssl.SSLError) as error:
             problem = str(getattr(error, 'reason', error)) or type(error).__name__
         tries = 0 if _size(partial) > longest else tries + 1
         longest = max(longest, _size(partial))

@@ -17,12 +17,12 @@ from pathlib import Path
 import numpy as np
 from scipy.io import loadmat
 
+from ..datasets.lists import first_few, read_split, write_split
 from ..datasets.parallel import map_files
+from ..datasets.voc_masks import NUM_CLASSES, save_mask, size_of
 from .download import Remote, download
-from .masks import NUM_CLASSES, save_mask, size_of
 from .output import Output
 from .sources import find_files
-from .splits import first_few, read_split, write_split
 from .voc import ROOT, split_name
 
 # The checksum is the one that torchvision publishes.

@@ -1,13 +1,12 @@
-"""Finds the files of a data set in the folders and archives that a user has."""
+"""Finds the files of a dataset in the folders and archives that a user has."""
 
 from __future__ import annotations
 
 import os
 import posixpath
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Callable
 
 from .archive import SUFFIXES, unpack
 
@@ -18,13 +17,13 @@ def find_files(
     wanted: Callable[[str], bool],
     scratch: Path,
 ) -> Iterator[tuple[str, Path]]:
-    """Find files in folders and archives, however deep a data set lies in them.
+    """Find files in folders and archives, however deep a dataset lies in them.
 
     Hidden files and folders are passed over.
 
     Args:
         sources: Folders and archives. If two hold the same file, the first counts.
-        layout: Found in the path of each file of the data set; its first group is the file's name.
+        layout: Found in the path of each file of the dataset; its first group is the file's name.
         wanted: Says by its name whether a file is needed; others are not unpacked.
         scratch: Folder to unpack to.
 

@@ -14,12 +14,12 @@ from pathlib import Path
 
 from PIL import Image
 
+from ..datasets.lists import first_few, read_split
 from ..datasets.parallel import map_files
+from ..datasets.voc_masks import read_ids, save_mask
 from .download import Remote, download
-from .masks import read_ids, save_mask
 from .output import Output
 from .sources import find_files
-from .splits import first_few, read_split
 
 ROOT = 'data/VOCdevkit/VOC2012'
 # The address is the one of Oxford's administrator (https://github.com/pytorch/vision/pull/9216),

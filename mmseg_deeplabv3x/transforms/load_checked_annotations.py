@@ -1,4 +1,4 @@
-"""Load a label image, or say what is wrong with which file."""
+"""Load a mask, or say what is wrong with which file."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class LoadCheckedAnnotations(BaseTransform):
     pipeline.
 
     Args:
-        num_classes: Ids must be below it, or 255. A transform is not told the classes of its data
-            set: by default, None, ids are not checked.
+        num_classes: Ids must be below it, or 255. A transform is not told the classes of its
+            dataset: by default, None, ids are not checked.
         backend_args: Arguments of mmengine's file backend; by default the path tells which.
 
     Raises:
@@ -38,7 +38,7 @@ class LoadCheckedAnnotations(BaseTransform):
         self.backend_args = backend_args
 
     def transform(self, results: dict) -> dict:
-        """Load the label image.
+        """Load the mask.
 
         Args:
             results: With ``seg_map_path``, ``reduce_zero_label``, ``label_map``, ``seg_fields``
@@ -52,7 +52,7 @@ class LoadCheckedAnnotations(BaseTransform):
         if 'ori_shape' in results:
             check_size(path, labels.shape, results['img_path'], results['ori_shape'])
         mapping = results['reduce_zero_label'], results.get('label_map')
-        # most data sets need no mapping, and on 2048x1024 pixels it takes 1 ms
+        # most datasets need no mapping, and on 2048x1024 pixels it takes 1 ms
         mapped = cv2.LUT(labels, id_table(*mapping)) if any(mapping) else labels
         if self.num_classes is not None and self._any_wrong(mapped):
             counts = np.bincount(labels.ravel(), minlength=256)

@@ -15,7 +15,7 @@ class RandomNativeScale(BaseTransform):
 
     In training the paper scales each image by 0.5 to 2.0 (section 4.1). mmseg's pipelines first
     fit every image into one fixed size, which magnifies a 500x375 PASCAL VOC image 1.37 times.
-    Images are resized bilinearly, label images by nearest neighbour; both sides by the same factor,
+    Images are resized bilinearly, masks by nearest neighbour; both sides by the same factor,
     rounded to whole pixels. Required and added keys are those of mmseg's ``Resize``.
 
     Args:

@@ -1,6 +1,6 @@
 """Every config builds, trains an iteration, validates an image and evaluates one with TTA.
 
-At reduced width and crop, on two images in the data set's own layout.
+At reduced width and crop, on two images in the dataset's own layout.
 """
 
 from collections.abc import Iterator
@@ -22,14 +22,14 @@ WIDTH, CROP, IMAGES = 8, 65, ('a', 'b')
 
 
 def leaves(dataset: Config) -> Iterator[Config]:
-    """The data sets inside any wrappers."""
+    """The datasets inside any wrappers."""
     inner = dataset.get('datasets') or [dataset.get('dataset')]
     for part in inner:
         yield from leaves(part) if part else [dataset]
 
 
 def write_data(root: Path, dataset: Config, num_classes: int) -> None:
-    """Write two images and label images with all classes where the data set expects them."""
+    """Write two images and masks with all classes where the dataset expects them."""
     rng = np.random.default_rng(0)
     suffixes = {'CityscapesDataset': ('_leftImg8bit.png', '_gtFine_labelTrainIds.png')}
     image_suffix, label_suffix = suffixes.get(dataset.type, ('.jpg', '.png'))

@@ -64,7 +64,7 @@ def test_images_in_training_and_evaluation(data):
     (found,) = shared_images(load_splits(data.config()))
     assert found.kind == 'shared' and '2.jpg is in val, test and in train.' in found.message
     data.write_list('train', range(8, 11))
-    cfg = data.config(data.dataset('val'))  # the very same data set
+    cfg = data.config(data.dataset('val'))  # the very same dataset
     assert len(shared_images(load_splits(cfg))) == 3
 
 
@@ -86,7 +86,7 @@ def test_what_a_data_set_itself_says(data):
 
 @DATASETS.register_module()
 class Foreign:
-    """A data set that is none of mmengine's."""
+    """A dataset that is none of mmengine's."""
 
     def __init__(self, pipeline):
         pass

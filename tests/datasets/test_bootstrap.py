@@ -58,7 +58,7 @@ def bootstrap(dataset, hard_classes, times=3, **kwargs):
 
 
 def names(dataset):
-    """The images of a data set, in order, as their numbers."""
+    """The images of a dataset, in order, as their numbers."""
     return [int(dataset.get_data_info(i)['img_path'][-5]) for i in range(len(dataset))]
 
 
@@ -174,7 +174,7 @@ def test_says_what_was_duplicated(tiny, monkeypatch):
 @pytest.mark.parametrize(
     ('hard_classes', 'kwargs', 'message'),
     [
-        (['sofa'], {}, "Hard class 'sofa' is unknown; the data set has ground, chair, pot, sky"),
+        (['sofa'], {}, "Hard class 'sofa' is unknown; the dataset has ground, chair, pot, sky"),
         ([5], {}, 'Hard class 5 is unknown'),
         ([-1], {}, 'Hard class -1 is unknown'),
         ([], {}, r'hard_classes must be a list of names or ids, got \[\]'),
@@ -196,13 +196,13 @@ def test_bad_files(tiny, tmp_path):
     with pytest.raises(ValueError, match='masks/3.png is RGB, expected a palette or gray'):
         bootstrap(tiny, ['chair'])
     mask.unlink()
-    with pytest.raises(FileNotFoundError, match='1 of 5 label images are missing.*masks/3.png'):
+    with pytest.raises(FileNotFoundError, match='1 of 5 masks are missing.*masks/3.png'):
         bootstrap(tiny, ['chair'])
 
 
 def test_data_set_without_label_images(tiny):
     tiny['data_prefix'] = dict(img_path='images')
-    with pytest.raises(ValueError, match="give the wrapped data set a data_prefix with 'seg_map"):
+    with pytest.raises(ValueError, match="give the wrapped dataset a data_prefix with 'seg_map"):
         bootstrap(tiny, ['chair'])
 
 
@@ -223,7 +223,7 @@ def _rank(rank, tiny, root):
     ]
     (root / 'tiny/masks/0.png').unlink(missing_ok=True)
     torch.distributed.barrier()
-    with pytest.raises(FileNotFoundError, match='label images are missing'):
+    with pytest.raises(FileNotFoundError, match='masks are missing'):
         bootstrap(tiny, ['chair'], times=2, cache_file=cache_file)
     torch.distributed.destroy_process_group()
 

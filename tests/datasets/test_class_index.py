@@ -31,7 +31,7 @@ def masks(tmp_path):
 
 @pytest.fixture
 def counted():
-    """The label images that are really read."""
+    """The masks that are really read."""
     with mock.patch.object(class_index, '_count', wraps=class_index._count) as spy:
         yield lambda: [os.path.basename(call.args[0]) for call in spy.call_args_list]
 
@@ -179,5 +179,5 @@ def test_errors_name_the_file(masks, tmp_path):
         count_labels([*masks, str(tmp_path / 'rgb.png')], cache)
     with pytest.raises(ValueError, match=r'cut.png is truncated'):
         count_labels([*masks, str(tmp_path / 'cut.png')], cache)
-    with pytest.raises(FileNotFoundError, match=r'1 of 5 label images are missing.*no.png'):
+    with pytest.raises(FileNotFoundError, match=r'1 of 5 masks are missing.*no.png'):
         count_labels([*masks, str(tmp_path / 'no.png')], cache)

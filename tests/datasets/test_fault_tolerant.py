@@ -14,7 +14,7 @@ from mmseg_deeplabv3x.datasets.reading import BadSampleError
 
 @pytest.fixture
 def data(tmp_path):
-    """Config of a data set of 8 images, of which 2, 3 and 7 are bad."""
+    """Config of a dataset of 8 images, of which 2, 3 and 7 are bad."""
     for folder in ('images', 'masks'):
         (tmp_path / folder).mkdir()
     for i in range(8):

@@ -83,7 +83,7 @@ def test_root_that_lacks_files_is_replaced_only_when_asked(tmp_path, file):
 
 def test_strange_folder_is_never_touched(tmp_path):
     (tmp_path / 'mine').write_text('x')
-    with pytest.raises(FileExistsError, match='is no Shapes data set'):
+    with pytest.raises(FileExistsError, match='is no Shapes dataset'):
         generate_shapes(tmp_path, 2, 1, (48, 64), overwrite=True)
     assert (tmp_path / 'mine').read_text() == 'x'
 
@@ -112,7 +112,7 @@ def test_bad_arguments(tmp_path, arguments, message):
 
 @pytest.fixture(scope='module')
 def labels():
-    """60 label images at the default size."""
+    """60 masks at the default size."""
     scenes = [draw_scene(np.random.default_rng([5, i]), (145, 193)) for i in range(60)]
     return np.stack([labels for _, labels in scenes])
 

@@ -17,11 +17,11 @@ from mmengine.config import Config, ConfigDict
 from mmengine.registry import DefaultScope
 
 from mmseg_deeplabv3x import atrous
+from mmseg_deeplabv3x.cli.test import test_parser as parser_of_test
+from mmseg_deeplabv3x.cli.train import train_parser
 from mmseg_deeplabv3x.datasets import BootstrapDataset
 from mmseg_deeplabv3x.datasets.fault_tolerant import FaultTolerantDataset
-from mmseg_deeplabv3x.engine.arguments import test_parser as parser_of_test
-from mmseg_deeplabv3x.engine.arguments import train_parser
-from mmseg_deeplabv3x.engine.poly_lr import DeepLabPolyLR
+from mmseg_deeplabv3x.engine.schedulers.deeplab_poly_lr import DeepLabPolyLR
 from mmseg_deeplabv3x.models import AtrousResNet, CascadeNeck, ImagePoolASPPHead
 from mmseg_deeplabv3x.transforms import RandomNativeScale, RandomScaleCropFlip
 
@@ -46,7 +46,7 @@ values = st.one_of(
 
 
 class Data:
-    """All that the wrappers ask of a data set when they are made."""
+    """All that the wrappers ask of a dataset when they are made."""
 
     metainfo = dict(classes=('sky', 'tree'))
 

@@ -1,4 +1,4 @@
-"""Any file at all, read as a label image or an image: what it holds, or one sentence.
+"""Any file at all, read as a mask or an image: what it holds, or one sentence.
 
 ``FUZZ_EXAMPLES=100000 pytest tests/fuzz`` tries more files than the suite does, which are always
 the same.

@@ -18,8 +18,8 @@ from mmengine.config import Config
 from PIL import Image
 
 from mmseg_deeplabv3x.data_check.splits import load_splits
-from mmseg_deeplabv3x.data_check.start import _missing
-from mmseg_deeplabv3x.prepare.splits import read_split
+from mmseg_deeplabv3x.data_check.start_check import _missing
+from mmseg_deeplabv3x.datasets.lists import read_split
 
 EXAMPLES = int(os.environ.get('FUZZ_EXAMPLES', 200))
 NAMES = ['a', 'b', 'sub/c', 'with space', 'größe', '画像']

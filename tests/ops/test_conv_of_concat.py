@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from benchmarks.memory import peak_extra_memory
 from torch.nn import functional as F
 
-from mmseg_deeplabv3x.benchmarks.memory import peak_extra_memory
 from mmseg_deeplabv3x.ops import conv_of_concat
 
 

@@ -6,9 +6,9 @@ import importlib
 
 import pytest
 import torch
+from benchmarks.memory import peak_extra_memory
 from torch.nn import functional as F
 
-from mmseg_deeplabv3x.benchmarks.memory import peak_extra_memory
 from mmseg_deeplabv3x.ops import upsampled_argmax
 
 module = importlib.import_module('mmseg_deeplabv3x.ops.upsampled_argmax')

@@ -13,7 +13,7 @@ from PIL import Image
 
 @pytest.fixture
 def data(shapes_root, tmp_path):
-    """A copy of the data set, to be damaged."""
+    """A copy of the dataset, to be damaged."""
     return Path(shutil.copytree(shapes_root, tmp_path / 'data'))
 
 

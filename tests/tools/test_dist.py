@@ -66,12 +66,12 @@ def difference(one, other):
 @pytest.fixture(scope='module')
 def one(config, tmp_path_factory):
     """Work dir of one process with the whole batch, 3 iterations."""
-    from mmseg_deeplabv3x.engine import cli
+    from mmseg_deeplabv3x.cli import train as cli_train
 
     work_dir = tmp_path_factory.mktemp('one')
     options = ['train_dataloader.batch_size=4', 'train_cfg.max_iters=3']
     options += ['default_hooks.checkpoint.interval=1']
-    cli.train([config, '--work-dir', str(work_dir), '--cfg-options', *options])
+    cli_train.train([config, '--work-dir', str(work_dir), '--cfg-options', *options])
     return work_dir
 
 
@@ -121,7 +121,7 @@ def test_two_processes_take_the_steps_of_one(one, two, iteration):
 
 
 def test_two_processes_evaluate_as_one(config, two, run_tool, tmp_path):
-    from mmseg_deeplabv3x.engine import cli
+    from mmseg_deeplabv3x.cli import test as cli_test
 
     checkpoint = two[0] / 'iter_3.pth'
     output = run_tool(
@@ -132,7 +132,7 @@ def test_two_processes_evaluate_as_one(config, two, run_tool, tmp_path):
     assert warned(output) == []
 
     line = [config, str(checkpoint), '--work-dir', str(tmp_path / 'one'), '--tta']
-    cli.test([*line, '--cfg-options', 'visualizer.name=dist_test'])
+    cli_test.test([*line, '--cfg-options', 'visualizer.name=dist_test'])
     (log,) = (tmp_path / 'one').glob('*/*.log')
     assert found[0] in log.read_text()
 

@@ -11,7 +11,7 @@ import torch
 
 STOCK = Path(mmseg.__file__).parent / '.mim'
 
-# The stock DeepLabV3 on the stock data set in the Shapes' place, narrow enough for a test.
+# The stock DeepLabV3 on the stock dataset in the Shapes' place, narrow enough for a test.
 CONFIG = """
 _base_ = [
     '{stock}/configs/_base_/models/deeplabv3_r50-d8.py',

@@ -6,10 +6,9 @@ import json
 
 import pytest
 from mmengine.config import Config
-
-from mmseg_deeplabv3x.paper import process
-from mmseg_deeplabv3x.paper.cli import main
-from mmseg_deeplabv3x.paper.process import ToolError
+from paper_tables import process
+from paper_tables.cli import main
+from paper_tables.process import ToolError
 
 
 def test_list(capsys):

@@ -8,7 +8,7 @@ import shutil
 import pytest
 import torch
 
-from mmseg_deeplabv3x.engine import cli
+from mmseg_deeplabv3x.cli import train as cli_train
 
 # Imported by the config of a run; the environment says which fault to meet.
 FAULTS = """
@@ -96,7 +96,7 @@ def test_a_killed_run_that_was_moved_ends_as_the_unbroken_one(
     assert files(moved) == ['iter_6.pth'], 'what was half written is removed'
 
     monkeypatch.syspath_prepend(faults)
-    cli.train([config, '--work-dir', str(tmp_path / 'unbroken')])
+    cli_train.train([config, '--work-dir', str(tmp_path / 'unbroken')])
     assert_same_weights(moved / 'iter_6.pth', tmp_path / 'unbroken/iter_6.pth')
 
 
@@ -139,7 +139,7 @@ def test_on_another_number_of_processes_the_log_says_what_changes(
     assert files(work_dir) == ['iter_4.pth']
 
     monkeypatch.syspath_prepend(faults)
-    cli.train([config, '--work-dir', str(work_dir), *flags, 'visualizer.name=fewer'])
+    cli_train.train([config, '--work-dir', str(work_dir), *flags, 'visualizer.name=fewer'])
     log = max(work_dir.glob('*/*.log')).read_text()
     assert 'Resume: processes 2 -> 1, images per iteration 4 -> 2. ' in log
     assert 'the data after the 12 images seen so far' in log

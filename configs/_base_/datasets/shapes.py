@@ -1,4 +1,4 @@
-"""Shapes, the drawn data set: ``python tools/make_shapes.py`` makes it."""
+"""Shapes, the drawn dataset: ``python tools/make_shapes.py`` makes it."""
 
 _base_ = './native_scale.py'
 

@@ -1,0 +1,1 @@
+"""The commands, one a file: only they parse arguments, rewrite configs, print, and exit."""

@@ -1,0 +1,46 @@
+"""The logic of ``tools/check_data.py``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmengine.config import Config
+
+from ..data_check.full_check import check_data
+from ..data_check.html_report import page
+from ..data_check.report import as_json, text
+from ..files import write_file
+from .arguments import add_cfg_options, config_file
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Check the data of a config, print and write what was found.
+
+    Args:
+        argv: The arguments. Default: those of the process.
+
+    Returns:
+        Exit status: 1 if anything is wrong, else 0.
+    """
+    parser = argparse.ArgumentParser(
+        description='Read every image and mask of a config and tell what is wrong.'
+    )
+    parser.add_argument('config', type=config_file, help='config file')
+    parser.add_argument('--json', type=Path, metavar='FILE', help='write all that was found')
+    parser.add_argument(
+        '--html', type=Path, metavar='FILE', help='write a page with pictures of what is wrong'
+    )
+    add_cfg_options(parser)
+    args = parser.parse_args(argv)
+    cfg = Config.fromfile(args.config)
+    cfg.merge_from_dict(args.cfg_options)
+
+    report = check_data(cfg)
+    print(f'\n{text(report)}')
+    if args.json:
+        write_file(args.json, as_json(report))
+    if args.html:
+        write_file(args.html, page(report, f'Data of {args.config}'))
+    return 1 if report.problems else 0

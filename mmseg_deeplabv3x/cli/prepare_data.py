@@ -1,0 +1,95 @@
+"""The logic of ``tools/prepare_data.py`` and ``tools/pack_voc.py``: from a command line to work."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..evaluation.voc_archive import pack_voc
+from ..prepare import camvid, cityscapes, coco, sbd, voc
+from ..prepare.download import DownloadError
+
+ERRORS = (ValueError, OSError, ImportError, DownloadError)
+COMMANDS = {
+    'voc': (voc.prepare_voc, voc.ROOT, 'PASCAL VOC 2012'),
+    'sbd': (sbd.prepare_sbd, sbd.ROOT, "VOC's train_aug, with the masks of SBD"),
+    'coco': (coco.prepare_coco, coco.ROOT, "COCO 2017 in VOC's classes"),
+    'cityscapes': (cityscapes.prepare_cityscapes, cityscapes.ROOT, 'masks of train ids'),
+    'camvid': (camvid.prepare_camvid, camvid.ROOT, 'CamVid in 11 classes, as SegNet has it'),
+}
+
+
+def prepare_data(argv: Sequence[str] | None = None) -> None:
+    """Do what the command line says; a problem ends it with one sentence.
+
+    Args:
+        argv: The arguments. Default: those of the process.
+    """
+    options = vars(prepare_parser().parse_args(argv))
+    prepare = COMMANDS[options.pop('dataset')][0]
+    try:
+        print(f'Ready: {prepare(**options)}')
+    except ERRORS as error:
+        sys.exit(f'prepare_data.py: {error}')
+    except KeyboardInterrupt:
+        sys.exit('prepare_data.py: interrupted; the same command goes on from here.')
+
+
+def prepare_parser() -> argparse.ArgumentParser:
+    """The command line of ``tools/prepare_data.py``."""
+    parser = argparse.ArgumentParser(
+        description='From a download to a checked dataset where the configs expect it. What is '
+        'there already is kept; an interrupted run goes on.'
+    )
+    commands = parser.add_subparsers(dest='dataset', required=True, metavar='DATASET')
+    for name, (_, root, text) in COMMANDS.items():
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.add_argument('--root', default=root, help=f'folder to make (default: {root})')
+        sub.add_argument(
+            '--from',
+            dest='sources',
+            nargs='+',
+            default=[],
+            metavar='PATH',
+            help='folders and archives (.zip, .tar, .tgz) that hold it; they are not changed',
+        )
+        if name == 'cityscapes':
+            sub.epilog = cityscapes.HOW_TO_GET
+        else:
+            sub.add_argument(
+                '--downloads',
+                default='data/downloads',
+                help='folder for what is downloaded, if nothing is given and nothing is there '
+                '(default: %(default)s)',
+            )
+        if name == 'coco':
+            sub.add_argument(
+                '--min-pixels',
+                type=int,
+                default=coco.MIN_PIXELS,
+                help="keep images with more pixels than this of VOC's objects (default: "
+                '%(default)s, as in the paper)',
+            )
+    return parser
+
+
+def pack(argv: Sequence[str] | None = None) -> None:
+    """Pack predictions as the command line of ``tools/pack_voc.py`` says.
+
+    Args:
+        argv: The arguments. Default: those of the process.
+    """
+    parser = argparse.ArgumentParser(
+        description="Pack predictions for PASCAL VOC's evaluation server."
+    )
+    parser.add_argument('predictions', help='folder of NAME.png, as tools/test.py --out writes')
+    parser.add_argument('split', help='list of names: VOC2012/ImageSets/Segmentation/test.txt')
+    parser.add_argument('-o', '--out', default='results.tgz', help='default: %(default)s')
+    args = parser.parse_args(argv)
+    try:
+        root = Path(args.split).resolve().parents[2]
+        print(f'{pack_voc(args.predictions, root, args.split, args.out)}')
+    except ERRORS as error:
+        sys.exit(f'pack_voc.py: {error}')

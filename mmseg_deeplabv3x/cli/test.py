@@ -1,0 +1,149 @@
+"""``tools/test.py``: from a command line to an evaluation."""
+
+from __future__ import annotations
+
+import argparse
+import os.path as osp
+from collections.abc import Sequence
+
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+from mmengine.logging import print_log
+
+from ..data_check import check_before_testing
+from .arguments import checkpoint_file, output_stride, runner_parser, scale
+from .data_roots import check_data_roots
+from .predictions import check_packable, pack_predictions, write_predictions
+from .runner import build_runner, disconnect, load_config, log_on_first_rank_only
+from .tta import set_output_stride, use_tta
+from .user_errors import exit_on_user_error
+
+
+def test(argv: Sequence[str] | None = None) -> None:
+    """Evaluate as the command line says.
+
+    Args:
+        argv: The arguments. Default: those of the process.
+    """
+    parser = test_parser()
+    args = parser.parse_args(argv)
+    if not args.tta and (args.scales or args.no_flip):
+        parser.error('--scales and --no-flip choose the views of --tta: add --tta')
+    if args.pack and not args.out:
+        parser.error('--pack packs the predictions of --out: add --out FOLDER')
+    with exit_on_user_error(parser.prog):
+        log_on_first_rank_only(args.launcher)
+        cfg = test_config(args)
+        check_before_testing(cfg)
+        build_runner(cfg, args).test()
+        if args.pack and is_main_process():
+            print_log(f'Packed: {pack_predictions(cfg, args.out)}', 'current')
+    disconnect()
+
+
+def test_parser() -> argparse.ArgumentParser:
+    """The command line of ``tools/test.py``."""
+    parser = runner_parser('Evaluate a segmentor.')
+    parser.add_argument('checkpoint', type=checkpoint_file, help='weights to evaluate')
+    parser.add_argument(
+        '--out',
+        help='folder for the predictions, as images of class ids; for images without labels add '
+        '--cfg-options test_evaluator.format_only=True',
+    )
+    parser.add_argument(
+        '--pack',
+        choices=['voc'],
+        help="pack the predictions of --out for PASCAL VOC's server, into OUT.tgz beside them; its "
+        'test images: --cfg-options test_evaluator.format_only=True '
+        'test_dataloader.dataset.ann_file=ImageSets/Segmentation/test.txt',
+    )
+    pictures = parser.add_mutually_exclusive_group()
+    pictures.add_argument('--show', action='store_true', help='show the predictions in a window')
+    pictures.add_argument('--show-dir', help='folder for pictures of the predictions')
+    parser.add_argument(
+        '--wait-time', type=float, default=2, help='seconds before --show goes on (default: 2)'
+    )
+    parser.add_argument(
+        '--output-stride',
+        type=output_stride,
+        metavar='N',
+        help='evaluate at this output_stride, whatever the model was trained at',
+    )
+    parser.add_argument(
+        '--tta',
+        action='store_true',
+        help="mean over scales and flip: the views of the config's tta_pipeline, or the paper's if "
+        'it has none',
+    )
+    parser.add_argument(
+        '--scales',
+        nargs='+',
+        type=scale,
+        metavar='S',
+        help="with --tta: these scales of the image's own size, as in 0.5 1.0 1.5",
+    )
+    parser.add_argument('--no-flip', action='store_true', help='with --tta: no mirror images')
+    parser.add_argument(
+        '--fast',
+        action='store_true',
+        help='fold BN, use channels_last, keep no logits: the same classes up to rounding',
+    )
+    return parser
+
+
+def test_config(args: argparse.Namespace) -> Config:
+    """The config that a command line of :func:`test_parser` asks for.
+
+    Args:
+        args: The parsed command line.
+
+    Returns:
+        Ready for a runner.
+
+    Raises:
+        FileNotFoundError: If the data is not there.
+        ValueError: If ``--output-stride`` meets a model that has none, ``--tta`` a dataset or a
+            ``tta_pipeline`` that it cannot change, ``--pack`` a dataset without a list, or
+            ``--cfg-options`` misspells a setting.
+    """
+    cfg = load_config(args)
+    cfg.load_from = args.checkpoint
+    cfg.resume = False
+    if args.show or args.show_dir:
+        _draw(cfg, args)
+    _log_by_the_clock(cfg)
+    if args.output_stride:
+        set_output_stride(cfg.model, args.output_stride)
+    if args.tta:
+        use_tta(cfg, args.scales, False if args.no_flip else None)
+    if args.fast:
+        cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), dict(type='SpeedUpHook')]
+    if args.out:
+        write_predictions(cfg, args.out)
+    if args.pack:
+        check_packable(cfg)
+    check_data_roots(cfg, ('test_dataloader',))
+    return cfg
+
+
+def _draw(cfg: Config, args: argparse.Namespace) -> None:
+    """Draw every image; upstream, only each 50th is drawn."""
+    hooks = dict(cfg.get('default_hooks', {}))
+    hook = dict(hooks.get('visualization') or dict(type='SegVisualizationHook'))
+    hook.update(draw=True, interval=1, show=args.show, wait_time=args.wait_time)
+    cfg.default_hooks = dict(hooks, visualization=hook)
+    if args.show_dir:
+        visualizer = dict(cfg.get('visualizer', dict(type='SegLocalVisualizer')))
+        local = ('LocalVisBackend', 'SafeLocalVisBackend')
+        backends = [b for b in visualizer.get('vis_backends', []) if b['type'] not in local]
+        # an absolute folder stays what it is; a relative one would be put into the work dir
+        backends.append(dict(type='LocalVisBackend', img_save_dir=osp.abspath(args.show_dir)))
+        cfg.visualizer = dict(visualizer, vis_backends=backends)
+
+
+def _log_by_the_clock(cfg: Config) -> None:
+    """Let mmengine's logger show progress and time per image; a logger of another type stays."""
+    hooks = dict(cfg.get('default_hooks') or {})
+    logger = hooks.get('logger', dict(type='LoggerHook'))
+    if logger and logger['type'] == 'LoggerHook':
+        cfg.default_hooks = dict(hooks, logger=dict(logger, type='ProgressLoggerHook'))

@@ -1,0 +1,124 @@
+"""How an image is shown to the network in evaluation: output_stride, scales and flips."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+
+from mmengine.config import Config, ConfigDict
+from mmseg.registry import MODELS
+
+from ..paper.rows import VOC_SCALES
+
+
+def set_output_stride(model: ConfigDict, output_stride: int) -> None:
+    """Evaluate a model at another output_stride; the one that it was trained at stays.
+
+    Args:
+        model: Config of a segmentor, changed in place.
+        output_stride: The one to evaluate at.
+
+    Raises:
+        ValueError: If the segmentor has no output_stride.
+    """
+    own = model.get('output_stride')
+    if own is None:
+        segmentor = MODELS.get(model.type)
+        parameters = inspect.signature(segmentor).parameters if segmentor else {}
+        if 'output_stride' not in parameters:
+            raise ValueError(
+                f'--output-stride {output_stride} needs a segmentor with an output_stride, such as '
+                f"this package's DeepLabV3, but the config's model is {model.type}."
+            )
+        own = parameters['output_stride'].default
+    trained = own if isinstance(own, Mapping) else dict(train=own)
+    model.output_stride = dict(trained, test=output_stride)
+
+
+def use_tta(cfg: Config, scales: Sequence[float] | None = None, flip: bool | None = None) -> None:
+    """Let a test show each image in several views and take the mean of their probabilities.
+
+    A config without ``tta_pipeline`` gets :func:`tta_pipeline`, one without ``tta_model`` gets
+    ``RunningMeanTTAModel``.
+
+    Args:
+        cfg: A runner's config, changed in place.
+        scales: Scales, of the image's own size. Default: those of the
+            pipeline.
+        flip: Whether to add each view's mirror image. Default: as the pipeline.
+
+    Raises:
+        ValueError: If the test's dataset has no pipeline to change, or if ``tta_pipeline`` has
+            no views to change.
+    """
+    dataset = cfg.test_dataloader.dataset
+    if 'pipeline' not in dataset:
+        raise ValueError(
+            f'--tta changes test_dataloader.dataset.pipeline, and the {dataset.get("type")} there '
+            'has none: evaluate the datasets inside it one by one.'
+        )
+    pipeline = cfg.get('tta_pipeline') or tta_pipeline(dataset.pipeline)
+    if scales is not None or flip is not None:
+        set_views(pipeline, scales, flip)
+    dataset.pipeline = pipeline
+    cfg.model = dict(cfg.get('tta_model') or dict(type='RunningMeanTTAModel'), module=cfg.model)
+
+
+def tta_pipeline(pipeline: Sequence[dict]) -> list[dict]:
+    """A test's pipeline with the paper's views: six scales of the image's own size, and flip.
+
+    Args:
+        pipeline: The test's. Its ``Resize``, if any, is left out; the last
+            transform packs.
+
+    Returns:
+        Its transforms, with the views between image and labels.
+    """
+    steps = [step for step in pipeline if step['type'] != 'Resize']
+    names = [step['type'] for step in steps]
+    # a view's labels are those of the image itself, whose size its scores are brought back to
+    first = names.index('LoadAnnotations') if 'LoadAnnotations' in names else len(names) - 1
+    views = [_scales(VOC_SCALES), _flips(True), *([step] for step in steps[first:])]
+    return [*steps[:first], dict(type='TestTimeAug', transforms=views)]
+
+
+def set_views(
+    pipeline: Sequence[dict], scales: Sequence[float] | None = None, flip: bool | None = None
+) -> None:
+    """Change the views of a ``tta_pipeline``.
+
+    Args:
+        pipeline: Holds a ``TestTimeAug``, which is changed in place.
+        scales: Scales, of the image's own size. Default: as it was.
+        flip: Whether to add each view's mirror image. Default: as it was.
+
+    Raises:
+        ValueError: If there is no ``TestTimeAug``.
+    """
+    views = next((step['transforms'] for step in pipeline if step['type'] == 'TestTimeAug'), None)
+    if views is None:
+        names = ', '.join(step['type'] for step in pipeline)
+        raise ValueError(f'tta_pipeline has no TestTimeAug, which makes the views: {names}.')
+    if scales is not None:
+        _replace(views, _scales(scales))
+    if flip is not None:
+        _replace(views, _flips(flip))
+
+
+def _scales(scales: Sequence[float]) -> list[dict]:
+    return [dict(type='Resize', scale_factor=scale, keep_ratio=True) for scale in scales]
+
+
+def _flips(flip: bool) -> list[dict]:
+    probabilities = (0.0, 1.0) if flip else (0.0,)
+    return [dict(type='RandomFlip', prob=p, direction='horizontal') for p in probabilities]
+
+
+def _replace(views: list[list[dict]], choices: list[dict]) -> None:
+    """Put choices in the place of those of the same type; in front where there are none."""
+    kind = choices[0]['type']
+    at = next((i for i, old in enumerate(views) if old[0]['type'] == kind), None)
+    if at is None:
+        views.insert(0, choices)
+    else:
+        views[at] = choices

@@ -1,0 +1,107 @@
+"""The cheap part of the check, at the start of a training."""
+
+from __future__ import annotations
+
+import logging
+import os
+import os.path as osp
+import random
+
+from mmengine.config import Config
+from mmengine.logging import print_log
+
+from ..datasets.reading import NO_FILE
+from .file_locations import OUTSIDE, is_remote
+from .problem import Problem
+from .sample import check_sample
+from .splits import Split, load_splits
+
+SAMPLES = 16  # of each split: a second or two of a large one
+SHOWN = 5
+HARMLESS = ('blank lines', 'doubled', 'all ignored', 'not checked')  # for a run
+
+
+def check_before_training(cfg: Config, loaders: tuple[str, ...]) -> None:
+    """Refuse a config whose data cannot be trained on, as far as a few seconds tell.
+
+    All files must exist and no split be empty; of a sample of each split the images and masks
+    are read whole. Every process of a distributed run may call it: all look at the same
+    sample.
+
+    Args:
+        cfg: A runner's config; its seed chooses the sample.
+        loaders: The data loaders that will be used, such as 'train_dataloader'.
+
+    Raises:
+        ValueError: If something is wrong; names the first offenders.
+    """
+    splits = load_splits(cfg, loaders)
+    _check_classes(cfg, splits)
+    seed = (cfg.get('randomness') or {}).get('seed') or 0
+    problems = [problem for split in splits for problem in split.problems]
+    for split in splits:
+        missing = _missing(split)
+        problems += missing
+        if not missing:
+            infos = random.Random(seed).sample(split.infos, min(SAMPLES, len(split.infos)))
+            problems += [found for info in infos for found in check_sample(split, info)[0]]
+    problems = [problem for problem in problems if problem.kind not in HARMLESS]
+    _refuse(cfg, problems)
+    images = ', '.join(f'{split.name} {len(split.infos)} images' for split in splits)
+    print_log(f'Data: {images}; all files are there, a sample of each was read.', 'current')
+
+
+def check_before_testing(cfg: Config) -> None:
+    """Refuse a config whose test images or masks lie outside of the data root, or are none.
+
+    Args:
+        cfg: A runner's config.
+
+    Raises:
+        ValueError: Names the first of them.
+    """
+    splits = load_splits(cfg, ('test_dataloader',))
+    problems = [problem for split in splits for problem in split.problems]
+    _refuse(cfg, [problem for problem in problems if problem.kind in (OUTSIDE, NO_FILE)])
+
+
+def _check_classes(cfg: Config, splits: list[Split]) -> None:
+    """A head with fewer classes than the data fails at the first label beyond them."""
+    head = (cfg.get('model') or {}).get('decode_head') or {}
+    head = head[-1] if isinstance(head, (list, tuple)) else head
+    number = head.get('num_classes')
+    for split in splits:
+        classes = split.metainfo.get('classes', ())
+        if not number or number == len(classes) or not classes:
+            continue
+        message = (
+            f'model.decode_head.num_classes is {number}, but the data of {split.name} has '
+            f'{len(classes)} classes ({", ".join(classes[:3])}, ...)'
+        )
+        if number < len(classes):
+            raise ValueError(f'{message}: set num_classes={len(classes)}, of every head.')
+        print_log(f'{message}.', 'current', logging.WARNING)
+
+
+def _refuse(cfg: Config, problems: list[Problem]) -> None:
+    if problems:
+        listed = ''.join(f'\n  {p.split}: {p.message}' for p in problems[:SHOWN])
+        raise ValueError(
+            f'Problems with the data: {len(problems)}{listed}\n'
+            f'`python tools/check_data.py {cfg.filename or "CONFIG"}` goes over every file.'
+        )
+
+
+def _missing(split: Split) -> list[Problem]:
+    """Local files that are not there. One look into each folder: a disk far away is slow to ask."""
+    folders, problems = {}, []
+    for info in split.infos:
+        for path in (info['img_path'], info.get('seg_map_path')):
+            if path is None or is_remote(path):
+                continue
+            folder, name = osp.split(path)
+            if folder not in folders:
+                folders[folder] = set(os.listdir(folder)) if osp.isdir(folder) else set()
+            if name not in folders[folder]:
+                problems.append(Problem(split.name, 'missing', path, f'{path} does not exist.'))
+    return problems

@@ -1,0 +1,27 @@
+"""Random numbers that follow from a few integers."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+
+def seed_generators(entropy: Sequence[int]) -> int:
+    """Seed the generators of Python, NumPy and PyTorch (CPU).
+
+    Args:
+        entropy: Integers from 0. Neighbouring ones lead to unrelated numbers.
+
+    Returns:
+        The seed that PyTorch got, for a GPU's generator.
+    """
+    words = np.random.SeedSequence(entropy).generate_state(4)
+    np.random.seed(words)
+    random.seed(words.tobytes())
+    seed = int(words[0]) << 31 | int(words[1])
+    # not torch.manual_seed, which goes through all GPUs
+    torch.default_generator.manual_seed(seed)
+    return seed

@@ -1,0 +1,88 @@
+"""A resumed run that is the unbroken run."""
+
+from __future__ import annotations
+
+from itertools import chain, islice, repeat
+
+import torch
+from mmengine.dataset import InfiniteSampler
+from mmengine.dist import get_rank
+from mmengine.hooks import Hook
+from mmengine.runner import IterBasedTrainLoop, Runner
+from mmseg.registry import HOOKS
+
+from ...datasets.samplers.seeding import seed_generators
+from ..checkpoints.resume_conditions import changed_conditions, resume_conditions
+
+
+@HOOKS.register_module()
+class ExactResumeHook(Hook):
+    """Makes what an iteration sees and draws depend on the seed and its number alone.
+
+    - **Data**: a resumed run starts at the sample that comes next. Upstream, all batches since the
+      first iteration are loaded, augmented and thrown away. Together with
+      ``SeededInfiniteSampler`` the augmentation is that of the unbroken run as well.
+    - **Random numbers** (dropout, for one): the generators of Python, NumPy and PyTorch, on the CPU
+      and on this process's GPU, are seeded before each iteration by (seed, process, iteration). No
+      state of a generator needs to be stored: any checkpoint will do, and it does not matter what
+      a validation or the start of a loader drew in between.
+
+    On the CPU the resumed run then has the same losses and weights, bit by bit.
+
+    On another number of processes or with another batch size, the data goes on where it was, too:
+    each image of a pass is seen once. Learning rate and schedule are as saved, as upstream has it.
+    The log says what changes (``resume_conditions``).
+
+    It acts with ``IterBasedTrainLoop`` and ``InfiniteSampler`` or what is derived from them; the
+    data of others is advanced as upstream does.
+    """
+
+    priority = 'VERY_HIGH'  # before any hook that draws
+
+    def __init__(self):
+        self._saved = {}
+        self._start = self._seen = 0  # iterations and images before this run
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Take what the run that saved it tells of itself."""
+        self._saved = (checkpoint.get('meta') or {}).get('exact_resume', {})
+
+    def before_train(self, runner: Runner) -> None:
+        """Put the data where the resumed run goes on, and tell what is not as it was."""
+        loop, loader = runner.train_loop, runner.train_dataloader
+        sampler = loader.sampler
+        if loop.iter == 0:
+            return
+        setting = resume_conditions(loader)
+        self._start = loop.iter
+        self._seen = self._saved.get('seen', loop.iter * setting['images per iteration'])
+        infinite = isinstance(loop, IterBasedTrainLoop) and isinstance(sampler, InfiniteSampler)
+        changes = changed_conditions(self._saved.get('setting', {}), setting)
+        if changes:
+            place = f', the data after the {self._seen} images seen so far' if infinite else ''
+            runner.logger.warning(
+                f'Resume: {changes}. Learning rate and schedule go on as saved{place}; bit by bit, '
+                'it is no longer the unbroken run.'
+            )
+        if not infinite:
+            return
+        sampler.indices = islice(
+            sampler._infinite_indices(), self._seen + sampler.rank, None, sampler.world_size
+        )
+        # the loop throws away one item for each past iteration: not a batch, but a None
+        loop.dataloader_iterator = chain(repeat(None, loop.iter), iter(loader))
+
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None
+    ) -> None:
+        """Seed all generators."""
+        # the last word keeps apart what SeededInfiniteSampler seeds by three
+        seed = seed_generators((runner.seed, get_rank(), runner.iter, 1))
+        if torch.cuda.is_available():
+            torch.cuda.manual_seed(seed)
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Tell a run that goes on from here what this one hangs on, and how many images it saw."""
+        setting, meta = resume_conditions(runner.train_dataloader), checkpoint['meta']
+        seen = self._seen + (meta['iter'] - self._start) * setting['images per iteration']
+        meta['exact_resume'] = dict(setting=setting, seen=seen)

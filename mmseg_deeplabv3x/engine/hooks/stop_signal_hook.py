@@ -1,0 +1,124 @@
+"""Signals end a training in good order."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+
+import torch
+from mmengine.dist import barrier, get_world_size
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmseg.registry import HOOKS
+
+from ..checkpoints.checkpoint_on_exit import save_checkpoint_on_exit
+from ..loader_workers import FAULT_STATUS, explain_worker_failure
+
+# The end (a scheduler, `kill`), Ctrl-C, and the warning that Slurm sends before the time is up.
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+# A launcher passes on what it gets, and what is sent to all processes then comes twice.
+SAME_SECONDS = 1.0
+
+
+@HOOKS.register_module()
+class StopSignalHook(Hook):
+    """At SIGTERM, SIGINT or SIGUSR1, end the iteration, save, and exit with 128 + the signal.
+
+    The status is the one that shells use: 143, 130 or 138. A second signal, a second or more after
+    the first one, ends the process at once, without saving. ``--resume`` goes on where the run was;
+    a validation that was cut short or about to start is left out.
+
+    Of several processes, it is enough that one gets the signal: they agree after each iteration,
+    and all stop after the same one. That costs one number through gloo, on the CPU: the hosts
+    wait for each other, a GPU does not. (One process asks nobody.) A validation of several
+    processes is finished first, since theirs may differ in length.
+
+    A data-loading worker that dies while the network computes is treated alike, with the status
+    75: PyTorch would raise its error in the middle of the step, which then is half done.
+    """
+
+    # after the checkpoint hook, which may have just saved
+    priority = 'LOWEST'
+
+    def before_train(self, runner: Runner) -> None:
+        """Take the signals over."""
+        self._status, self._why, self._in_step = 0, '', False
+        self._first = None
+        self._group = None
+        if get_world_size() > 1:
+            self._group = torch.distributed.new_group(backend='gloo')
+        self._handlers = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
+        self._of_pytorch = signal.getsignal(signal.SIGCHLD)
+        if callable(self._of_pytorch):
+            self._handlers[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, self._on_child)
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch=None) -> None:
+        """From here, weights and statistics change."""
+        self._in_step = True
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch=None, outputs=None
+    ) -> None:
+        """Stop if a process was told to.
+
+        Raises:
+            SystemExit: After saving.
+        """
+        self._in_step = False
+        status = self._agreed()
+        if status:
+            self._stop(runner, runner.iter + 1, status)
+
+    def after_val_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+        """Stop if this process was told to, and is the only one.
+
+        Raises:
+            SystemExit: After saving.
+        """
+        if self._group is None and self._status:
+            self._stop(runner, runner.iter, self._status)
+
+    def after_train(self, runner: Runner) -> None:
+        """Give the signals back."""
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+
+    def _on_signal(self, number: int, frame) -> None:
+        if self._first is None:
+            self._first = time.monotonic()
+            self._status, self._why = 128 + number, f'Stopped by {signal.Signals(number).name}.'
+        elif time.monotonic() - self._first > SAME_SECONDS:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+
+    def _on_child(self, number: int, frame) -> None:
+        try:
+            self._of_pytorch(number, frame)
+        except RuntimeError as error:
+            if not self._in_step:
+                raise
+            self._status, self._why = (
+                self._status or FAULT_STATUS,
+                explain_worker_failure(error) or str(error),
+            )
+
+    def _agreed(self) -> int:
+        """The status to exit with, the same for all processes; 0 if none was told to stop."""
+        if self._group is None:
+            return self._status
+        status = torch.tensor(self._status)
+        torch.distributed.all_reduce(status, torch.distributed.ReduceOp.MAX, self._group)
+        return int(status)
+
+    def _stop(self, runner: Runner, iteration: int, status: int) -> None:
+        saved = save_checkpoint_on_exit(runner, iteration)
+        why = self._why or 'Stopped with another process of this run.'
+        # the logger mutes warnings of all processes but the first
+        level = logging.ERROR if self._status == FAULT_STATUS else logging.WARNING
+        runner.logger.log(level, f'{why} {saved}')
+        barrier(self._group)
+        # the first process to exit makes a launcher end the others
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+        raise SystemExit(status)

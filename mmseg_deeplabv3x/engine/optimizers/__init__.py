@@ -1,0 +1,7 @@
+"""Registered optimizer wrappers."""
+
+from .autocast_optim_wrapper import AutocastOptimWrapper
+
+__all__ = [
+    'AutocastOptimWrapper',
+]

@@ -1,0 +1,7 @@
+"""Registered learning rate schedules."""
+
+from .deeplab_poly_lr import DeepLabPolyLR
+
+__all__ = [
+    'DeepLabPolyLR',
+]

@@ -1,0 +1,7 @@
+"""Registered backbones."""
+
+from .atrous_resnet import AtrousResNet
+
+__all__ = [
+    'AtrousResNet',
+]

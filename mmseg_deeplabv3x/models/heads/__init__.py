@@ -1,0 +1,9 @@
+"""Registered decode heads."""
+
+from .image_pool_aspp_head import ImagePoolASPPHead
+from .upsampled_fcn_head import UpsampledFCNHead
+
+__all__ = [
+    'ImagePoolASPPHead',
+    'UpsampledFCNHead',
+]

@@ -1,0 +1,7 @@
+"""Registered necks."""
+
+from .cascade_neck import CascadeNeck
+
+__all__ = [
+    'CascadeNeck',
+]

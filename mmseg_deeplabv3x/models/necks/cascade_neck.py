@@ -1,0 +1,172 @@
+"""The cascade: block5, block6, block7, ... after ResNet's block4."""
+
+from collections.abc import Sequence
+
+from mmengine.logging import print_log
+from mmengine.model import BaseModule
+from mmseg.models.backbones.resnet import BasicBlock, ResNet
+from mmseg.models.utils import ResLayer
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+
+from ... import atrous
+from ..layers.dilation import set_block_dilation
+
+FIRST_BLOCK = 5
+
+
+@MODELS.register_module()
+class CascadeNeck(BaseModule):
+    """Copies of block4 in cascade (paper, section 3.2 and Fig. 3).
+
+    Each block has as many units as block4 and, in the strided network, halves the resolution in
+    its first unit. (In the paper's TF-slim layout the stride stands in a block's last unit and
+    the last block has none; the strides of the maps are the same.) Once ``output_stride`` is
+    reached, strides become rates. The first unit of each block has a projection shortcut, as
+    block4's has, so that the same weights serve every output_stride.
+
+    Args:
+        depth: Depth of the ResNet whose block4 is copied; gives kind and number of units.
+        num_blocks: Blocks to add: 3 is up to block7. Default: 3.
+        output_stride: Output stride of the whole network, 8 to 32 * 2**num_blocks (256 with
+            three blocks). Default: 16, which the paper trains at.
+        multi_grid: Unit rates: one tuple for every block, such as (1, 2, 1),
+            or a tuple of such tuples, one for each block. Default: None, all ones.
+        contract_dilation: As in :class:`AtrousResNet`. Default: True.
+        base_channels: As in :class:`AtrousResNet`. Default: 64.
+        out_blocks: Numbers of the blocks whose maps are returned, 4
+            being the input. Default: None, the last block alone.
+        copy_block4: Whether :class:`DeepLabV3` starts the blocks from block4's weights
+            (after the backbone's own are loaded) wherever shapes agree: everything but the first
+            unit's input convolution and shortcut. Other segmentors ignore it. Default: False; the
+            paper does not say.
+        norm_cfg: Normalisation. Default: BN.
+        with_cp: Activation checkpointing. Default: False.
+        init_cfg: Initialisation. Default: as ResNet's, He's normal distribution,
+            each unit starting as its shortcut.
+
+    Raises:
+        ValueError: For an output_stride, a multi_grid, a number of blocks or a block number that
+            does not fit; when weights are copied from a block4 of other units.
+    """
+
+    def __init__(
+        self,
+        depth: int,
+        num_blocks: int = 3,
+        output_stride: int = 16,
+        multi_grid: Sequence | None = None,
+        contract_dilation: bool = True,
+        base_channels: int = 64,
+        out_blocks: Sequence[int] | None = None,
+        copy_block4: bool = False,
+        norm_cfg: dict | None = None,
+        with_cp: bool = False,
+        init_cfg: dict | None = None,
+    ):
+        if init_cfg is None:
+            init_cfg = [
+                dict(type='Kaiming', layer='Conv2d'),
+                dict(type='Constant', val=1, layer=['_BatchNorm', 'GroupNorm']),
+            ]
+        super().__init__(init_cfg)
+        if not isinstance(num_blocks, int) or num_blocks < 1:
+            raise ValueError(f'num_blocks must be at least 1, but got {num_blocks!r}.')
+        if num_blocks > 64:  # building would go on until the memory is full
+            raise ValueError(f'num_blocks must be at most 64, but got {num_blocks}.')
+        for name, value in (('multi_grid', multi_grid), ('out_blocks', out_blocks)):
+            if value is not None and not isinstance(value, Sequence):
+                raise ValueError(f'{name} must be a list, but got {value!r}.')
+        unit, units_of_blocks = ResNet.arch_settings[depth]
+        planes = base_channels * 8
+        last_norm = 'norm2' if unit is BasicBlock else 'norm3'
+        self.last_block = FIRST_BLOCK + num_blocks - 1
+        self.depth = depth
+        self.num_units = units_of_blocks[-1]
+        self.contract_dilation = contract_dilation
+        self.copy_block4 = copy_block4
+        self.multi_grids = self._multi_grid_of_each_block(multi_grid, num_blocks)
+        self.out_blocks = tuple(out_blocks or (self.last_block,))
+        legal = range(FIRST_BLOCK - 1, self.last_block + 1)
+        if not all(block in legal for block in self.out_blocks):
+            raise ValueError(
+                f'out_blocks must be from {FIRST_BLOCK - 1} (the input) to {self.last_block}, '
+                f'but got {self.out_blocks}.'
+            )
+        for block in self.multi_grids:
+            layer = ResLayer(
+                block=unit,
+                inplanes=planes * unit.expansion,
+                planes=planes,
+                num_blocks=self.num_units,
+                stride=2,
+                norm_cfg=norm_cfg or dict(type='BN'),
+                with_cp=with_cp,
+                init_cfg=dict(type='Constant', val=0, override=dict(name=last_norm)),
+            )
+            self.add_module(f'block{block}', layer)
+        self.set_output_stride(output_stride)
+
+    @staticmethod
+    def _multi_grid_of_each_block(multi_grid: Sequence | None, num_blocks: int) -> dict:
+        if multi_grid is None or all(isinstance(rate, int) for rate in multi_grid):
+            multi_grid = (multi_grid,) * num_blocks
+        if len(multi_grid) != num_blocks:
+            raise ValueError(
+                f'multi_grid has unit rates for {len(multi_grid)} blocks, '
+                f'but there are {num_blocks}: {tuple(multi_grid)}.'
+            )
+        return dict(enumerate(multi_grid, start=FIRST_BLOCK))
+
+    def set_output_stride(self, output_stride: int) -> None:
+        """Change the output_stride of this live module; weights and BN statistics stay.
+
+        Raises:
+            ValueError: If it is no power of two from 8 to what the last block reaches.
+        """
+        atrous.check_output_stride(output_stride, self.last_block)
+        for block, multi_grid in self.multi_grids.items():
+            plans = atrous.plan_block(
+                block, output_stride, self.num_units, multi_grid, self.contract_dilation
+            )
+            set_block_dilation(getattr(self, f'block{block}'), plans)
+        self.output_stride = output_stride
+
+    def load_block4(self, block4: nn.Module) -> None:
+        """Copy block4's weights into every block, wherever the shapes agree.
+
+        Raises:
+            ValueError: If block4 has other units than this cascade.
+        """
+        source = block4.state_dict()
+        if source.keys() != getattr(self, f'block{FIRST_BLOCK}').state_dict().keys():
+            raise ValueError(
+                f'copy_block4 needs a block4 of the units of this cascade, {self.num_units} as in '
+                f'ResNet-{self.depth}: set neck.depth to the depth of the backbone.'
+            )
+        for block in self.multi_grids:
+            layer = getattr(self, f'block{block}')
+            own = layer.state_dict()
+            agreeing = {
+                key: value for key, value in source.items() if own[key].shape == value.shape
+            }
+            layer.load_state_dict(agreeing, strict=False)
+            print_log(
+                f'block{block} starts from block4: {len(agreeing)} of {len(own)} tensors.',
+                logger='current',
+            )
+
+    def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Run the cascade.
+
+        Args:
+            inputs: The backbone's maps; the last, (N, C, H, W), is block4's.
+
+        Returns:
+            The maps of ``out_blocks``, each (N, C, H', W').
+        """
+        x = inputs[-1]
+        maps = {FIRST_BLOCK - 1: x}
+        for block in self.multi_grids:
+            x = maps[block] = getattr(self, f'block{block}')(x)
+        return tuple(maps[block] for block in self.out_blocks)

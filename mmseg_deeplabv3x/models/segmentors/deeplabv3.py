@@ -1,0 +1,186 @@
+"""The DeepLabv3 segmentor: one output_stride for the whole network."""
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from mmengine.config import ConfigDict
+from mmengine.logging import print_log
+from mmseg.models.segmentors import EncoderDecoder
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from ... import atrous
+from ..layers.valid_tap_conv import speed_up_convs
+from .fast_prediction import FastPredictionMixin
+
+
+@MODELS.register_module()
+class DeepLabV3(FastPredictionMixin, EncoderDecoder):
+    """An ``EncoderDecoder`` whose output_stride is one number, in training and in evaluation.
+
+    ``model.train()`` and ``model.eval()`` hand the number to backbone, neck and heads, so that a
+    model trained at output_stride 16 is evaluated at 8 with doubled rates (paper, section 4.2).
+
+    With ``align_corners=True`` heads an image is padded on its right and lower side with zeros
+    (the mean colour) to ``output_stride * k + 1`` pixels before it is evaluated, and the logits
+    are cut back: positions of logits and pixels then agree exactly. The released code does the
+    same, to one fixed size; mmseg stretches the logits instead.
+
+    Args:
+        backbone: Config of :class:`AtrousResNet`.
+        decode_head: Config of the head, :class:`ImagePoolASPPHead` or any other.
+        neck: Config of :class:`CascadeNeck` or any other neck.
+        output_stride: One for both, or ``dict(train=16, test=8)``, the paper's best.
+            Default: 16.
+        freeze_bn: Freeze statistics *and* affine parameters of every BN of the network for
+            good, as in the paper's second training stage (section 4.1). mmseg's ``norm_eval``
+            freezes only the backbone's statistics. Default: False.
+        channels_last: Store weights and maps in channels_last, and let every convolution
+            be a :class:`ValidTapConv2d`, which helps on a CPU: often faster. Default: False.
+        compile_backbone: Compile the backbone in place, which keeps all keys of the
+            state dict: True, or the options of ``torch.compile``. (The runner's own ``compile``
+            compiles the whole training step anew in every iteration.) Default: False.
+        new_classifier: What to do with a checkpoint of another number of classes: False
+            refuses it, True takes all but the classifiers, to fine-tune on other classes.
+            Default: False.
+        test_cfg: How images are evaluated, as in ``EncoderDecoder``. Default:
+            ``dict(mode='whole')``, the paper's; mmseg has none and fails at the first validation.
+        **kwargs: As of mmseg's ``EncoderDecoder``.
+
+    Raises:
+        ValueError: For an illegal output_stride; if a part's config names another output_stride;
+            if the backbone has no ``set_output_stride``; when a checkpoint with another number of
+            classes is loaded.
+    """
+
+    def __init__(
+        self,
+        backbone: dict,
+        decode_head: dict,
+        neck: dict | None = None,
+        output_stride: int | Mapping[str, int] = 16,
+        freeze_bn: bool = False,
+        channels_last: bool = False,
+        compile_backbone: bool | Mapping = False,
+        new_classifier: bool = False,
+        test_cfg: dict | None = None,
+        **kwargs,
+    ):
+        self.output_strides = self._train_and_test(output_stride)
+        for name, part in dict(backbone=backbone, neck=neck, decode_head=decode_head).items():
+            own = (part or {}).get('output_stride')
+            if own is not None and own not in self.output_strides.values():
+                raise ValueError(
+                    f'{name}.output_stride is {own}, but the model is at {self.output_strides}: '
+                    'set model.output_stride alone, every part follows it.'
+                )
+        super().__init__(
+            backbone=backbone,
+            decode_head=decode_head,
+            neck=neck,
+            test_cfg=test_cfg or ConfigDict(mode='whole'),
+            **kwargs,
+        )
+        if not hasattr(self.backbone, 'set_output_stride'):
+            raise ValueError(
+                f'DeepLabV3 sets the output_stride of its backbone, and {backbone["type"]} has no '
+                'set_output_stride: use AtrousResNet, or the segmentor EncoderDecoder.'
+            )
+        self.freeze_bn = freeze_bn
+        self.new_classifier = new_classifier
+        # evaluation first: an output_stride that does not fit is found now, not after training
+        self.eval()
+        self.train()
+        if channels_last:
+            self.to(memory_format=torch.channels_last)
+            speed_up_convs(self)
+        if compile_backbone is not False:
+            self.backbone.compile(**({} if compile_backbone is True else compile_backbone))
+
+    @staticmethod
+    def _train_and_test(output_stride: int | Mapping[str, int]) -> dict:
+        if not isinstance(output_stride, Mapping):
+            output_stride = dict(train=output_stride, test=output_stride)
+        if set(output_stride) != {'train', 'test'}:
+            raise ValueError(
+                'output_stride must be one number or dict(train=..., test=...), '
+                f'but got {dict(output_stride)}.'
+            )
+        return {mode: atrous.check_output_stride(n) for mode, n in output_stride.items()}
+
+    @property
+    def output_stride(self) -> int:
+        """The output_stride now in force."""
+        return self.output_strides['train' if self.training else 'test']
+
+    def train(self, mode: bool = True) -> 'DeepLabV3':
+        """Set training or evaluation mode, and with it the output_stride; BN stays frozen."""
+        super().train(mode)
+        cascade = self.with_neck and hasattr(self.neck, 'set_output_stride')
+        if cascade:
+            self.neck.set_output_stride(self.output_stride)
+            self.backbone.set_output_stride(atrous.block_output_stride(self.output_stride, 4))
+        else:
+            self.backbone.set_output_stride(self.output_stride)
+        heads = [self.decode_head]
+        if self.with_auxiliary_head:
+            auxiliary = self.auxiliary_head
+            heads += auxiliary if isinstance(auxiliary, nn.ModuleList) else [auxiliary]
+        for head in heads:
+            if hasattr(head, 'set_output_stride'):
+                head.set_output_stride(self.output_stride)
+        if self.freeze_bn:
+            for module in self.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval().requires_grad_(False)
+        return self
+
+    def init_weights(self) -> None:
+        """Initialise, then start the cascade from block4 where the neck asks for it."""
+        super().init_weights()
+        if self.with_neck and getattr(self.neck, 'copy_block4', False):
+            self.neck.load_block4(self.backbone.layer4)
+
+    def encode_decode(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
+        """Logits at the size of the images.
+
+        Args:
+            inputs: Normalised images, (N, 3, H, W).
+            batch_img_metas: Meta information, as in ``EncoderDecoder``.
+
+        Returns:
+            Logits, (N, num_classes, H, W).
+        """
+        height, width = inputs.shape[2:]
+        inputs = self.pad(inputs)
+        # the head upsamples to what the metas name as the size of the image
+        batch_img_metas = [dict(meta, img_shape=inputs.shape[2:]) for meta in batch_img_metas]
+        logits = super().encode_decode(inputs, batch_img_metas)
+        return logits[:, :, :height, :width]
+
+    def pad(self, inputs: Tensor) -> Tensor:
+        """Pad images, (N, 3, H, W), to where corners of logits and pixels coincide; see above."""
+        if not self.align_corners:
+            return inputs
+        height, width = inputs.shape[2:]
+        legal = [atrous.aligned_size(size, self.output_stride) for size in (height, width)]
+        return F.pad(inputs, (0, legal[1] - width, 0, legal[0] - height))
+
+    def _load_from_state_dict(self, state_dict, prefix, *args):
+        for key, value in self.state_dict().items():
+            if not key.endswith(('conv_seg.weight', 'conv_seg.bias')):
+                continue
+            theirs = state_dict.get(prefix + key)
+            if theirs is None or len(theirs) == len(value):
+                continue
+            if not self.new_classifier:
+                raise ValueError(
+                    f'The checkpoint has {len(theirs)} classes in {prefix + key}, but the model '
+                    f'has {len(value)}: set num_classes to {len(theirs)}, or new_classifier=True '
+                    'to train a new classifier on the other weights.'
+                )
+            del state_dict[prefix + key]
+            print_log(f'{prefix + key} starts anew: other number of classes.', logger='current')
+        super()._load_from_state_dict(state_dict, prefix, *args)

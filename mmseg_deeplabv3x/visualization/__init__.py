@@ -1,0 +1,9 @@
+"""Registered visualizers and their backends."""
+
+from .legend_visualizer import LegendVisualizer
+from .safe_local_vis_backend import SafeLocalVisBackend
+
+__all__ = [
+    'LegendVisualizer',
+    'SafeLocalVisBackend',
+]

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import pytest
+from mmseg.registry import HOOKS, MODELS
+
+from mmseg_deeplabv3x.cli.config_errors import check_spelling, explain_build_error
+
+CFG = dict(train_dataloader={}, test_dataloader={}, model={})
+
+
+@pytest.mark.parametrize('option, meant', [
+    ('train_datloader.batch_size', 'train_dataloader'),
+    ('modle.output_stride', 'model'),
+    ('load_form', 'load_from'),
+])  # fmt: skip
+def test_a_setting_that_is_nearly_one_is_refused(option, meant):
+    with pytest.raises(ValueError, match=f"{option.partition('.')[0]}.*{meant}' is probably"):
+        check_spelling(['model.backbone.depth', option], CFG)
+
+
+@pytest.mark.parametrize('option', [
+    'model.anything', 'val_dataloader.num_workers', 'load_from', 'resume', 'my_own_variable',
+])  # fmt: skip
+def test_settings_of_the_config_of_the_runner_and_others_pass(option):
+    check_spelling([option], CFG)
+
+
+def fault(registry, **cfg):
+    with pytest.raises((KeyError, TypeError)) as error:
+        registry.build(cfg)
+    return explain_build_error(error.value)
+
+
+def test_an_unknown_module_of_a_config():
+    assert fault(MODELS, type='AtrousResnet') == (
+        "There is no model 'AtrousResnet'; 'AtrousResNet' is probably meant."
+    )
+    assert "'CheckpointHook'" in fault(HOOKS, type='ChekpointHook')  # one of mmengine's
+    assert 'custom_imports' in fault(MODELS, type='Zyx')
+
+
+def test_an_unknown_argument_of_a_config():
+    said = fault(MODELS, type='AtrousResNet', depth=18, output_strides=8)
+    assert "'output_strides'" in said and 'AtrousResNet' in said
+
+
+def test_others_are_not_about_a_config():
+    for error in (KeyError('x'), KeyError(), TypeError('no len()'), KeyError(3)):
+        assert explain_build_error(error) is None

@@ -1,0 +1,58 @@
+import subprocess
+import sys
+
+import pytest
+
+from mmseg_deeplabv3x.cli.prepare_data import COMMANDS, pack, prepare_data, prepare_parser
+from mmseg_deeplabv3x.prepare import camvid, voc
+
+
+@pytest.mark.parametrize('name', COMMANDS)
+def test_every_option_is_an_argument_of_its_function(name, capsys):
+    options = vars(prepare_parser().parse_args([name, '--from', 'a.zip', 'b']))
+    assert options.pop('dataset') == name and options['sources'] == ['a.zip', 'b']
+    function = COMMANDS[name][0]
+    taken = function.__code__.co_varnames[: function.__code__.co_argcount]
+    assert set(options) <= set(taken)
+    defaults = dict(zip(taken[-len(function.__defaults__) :], function.__defaults__))
+    for key in set(options) - {'sources'}:
+        assert options[key] == defaults[key], key
+    with pytest.raises(SystemExit):
+        prepare_parser().parse_args([name, '--help'])
+    assert '--from' in capsys.readouterr().out
+
+
+def test_it_says_what_is_ready(small, tmp_path, capsys, monkeypatch):
+    source = small.make_camvid(tmp_path / 'source')
+    monkeypatch.setattr(camvid.prepare_camvid, '__defaults__', ('', (), '', dict(train=2, val=2)))
+    root = tmp_path / 'out'
+    prepare_data(['camvid', '--from', str(source), '--root', str(root)])
+    shown = capsys.readouterr().out
+    assert '12/12' in shown and shown.endswith(f'Ready: {root}: train 2, val 2\n')
+
+
+def test_a_problem_ends_with_one_sentence(tmp_path):
+    with pytest.raises(SystemExit) as error:
+        prepare_data(['voc', '--from', str(tmp_path / 'absent.tar'), '--root', str(tmp_path / 'o')])
+    assert str(error.value) == (
+        f'prepare_data.py: --from {tmp_path}/absent.tar: there is no such folder or archive.'
+    )
+    with pytest.raises(SystemExit, match='^pack_voc.py: There is no list of images .*test.txt'):
+        pack([str(tmp_path), str(tmp_path / 'a/ImageSets/Segmentation/test.txt')])
+
+
+def test_an_interruption_says_how_to_go_on(tmp_path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(voc, 'download', interrupted)
+    with pytest.raises(SystemExit, match='interrupted; the same command goes on'):
+        prepare_data(['voc', '--root', str(tmp_path / 'out')])
+    assert not any(tmp_path.iterdir())
+
+
+def test_importing_the_package_does_not_import_this():
+    code = 'import sys, mmseg_deeplabv3x; print([m for m in sys.modules if "x.prepare" in m])'
+    command = [sys.executable, '-W', 'ignore', '-c', code]
+    run = subprocess.run(command, capture_output=True, text=True)
+    assert run.stdout.splitlines()[-1] == '[]', run.stderr

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from mmseg_deeplabv3x.cli import train as cli_train
+
+
+def test_amp_refuses_a_wrapper_that_it_would_undo(config, train_config):
+    with pytest.raises(ValueError, match='--amp .* optim_wrapper is ApexOptimWrapper'):
+        train_config(config, '--amp', '--cfg-options', 'optim_wrapper.type=ApexOptimWrapper')
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A work dir as a run leaves it, with seed 5."""
+    work_dir = tmp_path / 'run'
+    work_dir.mkdir()
+    for step in (2, 4):
+        checkpoint = dict(meta=dict(iter=step, seed=5), state_dict={}, message_hub={})
+        torch.save(checkpoint, work_dir / f'iter_{step}.pth')
+    (work_dir / 'last_checkpoint').write_text(str(work_dir / 'iter_4.pth'))
+    return work_dir
+
+
+def test_resume_takes_the_last_checkpoint_and_its_seed(config, run, train_config):
+    cfg = train_config(config, '--resume', '--work-dir', str(run))
+    assert (cfg.load_from, cfg.resume) == (str(run / 'iter_4.pth'), True)
+    assert cfg.randomness.seed == 5
+    cfg = train_config(config, '--resume', '--work-dir', str(run), '--seed', '6')
+    assert cfg.randomness.seed == 6
+    assert not train_config(config, '--work-dir', str(run)).resume
+
+
+@pytest.mark.parametrize('original_is_there', [True, False])
+def test_a_copied_work_dir_resumes_from_itself(
+    tmp_path, config, run, original_is_there, train_config
+):
+    copied = tmp_path / 'copied'
+    shutil.copytree(run, copied)
+    if not original_is_there:
+        shutil.rmtree(run)
+    cfg = train_config(config, '--resume', '--work-dir', str(copied))
+    assert cfg.load_from == str(copied / 'iter_4.pth')
+
+
+def test_resume_prefers_the_work_dir_to_the_configs_weights(
+    config, run, checkpoint, write, train_config
+):
+    path = write(Path(config).with_name('tuned.py'), load_from=checkpoint)
+    assert train_config(path, '--resume', '--work-dir', str(run)).load_from == str(
+        run / 'iter_4.pth'
+    )
+    fresh = train_config(path, '--resume', '--work-dir', 'empty')
+    assert (fresh.load_from, fresh.resume) == (checkpoint, False)
+
+
+def test_resume_from_a_checkpoint_named_on_the_command_line(config, run, train_config):
+    named = str(run / 'iter_2.pth')
+    cfg = train_config(
+        config, '--resume', '--work-dir', str(run), '--cfg-options', f'load_from={named}'
+    )
+    assert (cfg.load_from, cfg.resume, cfg.randomness.seed) == (named, True, 5)
+
+
+def test_resume_refuses_a_named_checkpoint_that_does_not_load(config, run, train_config):
+    options = ['--cfg-options', f'load_from={run}/last_checkpoint']
+    with pytest.raises(ValueError, match='last_checkpoint: the file is damaged'):
+        train_config(config, '--resume', '--work-dir', str(run), *options)
+
+
+def test_resume_passes_over_a_checkpoint_that_does_not_load(config, run, train_config):
+    (run / 'iter_4.pth').write_bytes(b'')
+    assert train_config(config, '--resume', '--work-dir', str(run)).load_from == str(
+        run / 'iter_2.pth'
+    )
+
+
+def test_the_checkpoint_is_loaded_and_nothing_is_resumed(
+    tmp_path, config, checkpoint, evaluation_config
+):
+    cfg = evaluation_config(
+        config, checkpoint, '--cfg-options', 'resume=True', 'load_from=other.pth'
+    )
+    assert (cfg.load_from, cfg.resume) == (checkpoint, False)
+    assert not cfg.default_hooks.visualization.get('draw')
+
+
+def loaders(**loader):
+    return Config(dict(randomness=dict(seed=7), train_dataloader=loader, val_dataloader=None))
+
+
+def test_loaders_with_workers_get_a_timeout_and_keep_their_own():
+    cfg = loaders(num_workers=2)
+    cli_train.prepare_loaders(cfg)
+    assert cfg.train_dataloader.timeout == cli_train.TIMEOUT_SECONDS
+    cfg = loaders(num_workers=2, timeout=5)
+    cli_train.prepare_loaders(cfg)
+    assert cfg.train_dataloader.timeout == 5
+
+
+def test_pytorch_refuses_a_timeout_without_workers_so_there_is_none():
+    cfg = loaders(num_workers=0)
+    cli_train.prepare_loaders(cfg)
+    assert cfg.train_dataloader == dict(num_workers=0)
+
+
+class Draws(torch.utils.data.Dataset):
+    metainfo = {}
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        return torch.randint(1 << 30, (1,)).item(), os.getpgrp() == os.getpid()
+
+
+def test_workers_have_the_seed_of_the_runner_and_a_group_of_their_own():
+    sampler = dict(type='DefaultSampler', shuffle=False)
+    stock = dict(batch_size=1, num_workers=2, dataset=Draws(), sampler=sampler)
+    expected = [number for (number,), _ in Runner.build_dataloader(stock, seed=7)]
+
+    own_group = loaders(num_workers=2)
+    cli_train.prepare_loaders(own_group)
+    ours = dict(stock, **own_group.train_dataloader.to_dict())
+    drawn = list(Runner.build_dataloader(ours, seed=7))
+    assert [number for (number,), _ in drawn] == expected
+    assert all(alone for _, (alone,) in drawn)
+
+
+class FakeRunner:
+    def __init__(self, error):
+        self.error = error
+
+    def train(self):
+        raise self.error
+
+
+def test_other_errors_go_their_way():
+    error = RuntimeError('something else')
+    with pytest.raises(RuntimeError) as caught:
+        cli_train.run_training(FakeRunner(error))
+    assert caught.value is error

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mmseg_deeplabv3x.data_check import check_before_training
+from mmseg_deeplabv3x.data_check import start_check as start
+
+LOADERS = ('train_dataloader', 'val_dataloader')
+
+
+def test_good_data_is_accepted(data):
+    check_before_training(data.config(), LOADERS)
+
+
+@pytest.mark.parametrize('break_it', [
+    lambda data: data.write_list('train', []),
+    lambda data: data.write_list('val', ['', ' ']),
+    lambda data: data.mask(5).unlink(),
+    lambda data: data.write_mask(5, np.full((10, 12), 9, np.uint8)),
+    lambda data: data.write_mask(9, np.zeros((3, 3), np.uint8)),
+    lambda data: data.image(6).write_bytes(b''),
+])  # fmt: skip
+def test_bad_data_is_refused(data, break_it):
+    break_it(data)
+    with pytest.raises(ValueError, match=r'(?s)data: 1\n  (train|val): .*check_data'):
+        check_before_training(data.config(), LOADERS)
+
+
+@pytest.mark.parametrize('several', [False, True])
+def test_a_head_of_too_few_classes_is_refused(data, several):
+    cfg = data.config()
+    head = dict(num_classes=3)
+    cfg.model = dict(decode_head=[dict(num_classes=4), head] if several else head)
+    with pytest.raises(ValueError, match=r'num_classes is 3, .* train has 4 .*sky.*num_classes=4'):
+        check_before_training(cfg, LOADERS)
+
+
+def test_a_head_of_more_classes_is_told(data, monkeypatch):
+    said = []
+    monkeypatch.setattr(start, 'print_log', lambda message, *_: said.append(message))
+    cfg = data.config()
+    cfg.model = dict(decode_head=dict(num_classes=4))
+    check_before_training(cfg, LOADERS)
+    assert 'num_classes' not in ' '.join(said)
+    cfg.model.decode_head.num_classes = 21
+    check_before_training(cfg, LOADERS)
+    assert 'num_classes is 21, but the data of train has 4 classes' in ' '.join(said)
+
+
+def test_the_first_offenders_are_named(data):
+    for i in range(7):
+        data.mask(i).unlink()
+    with pytest.raises(ValueError, match='with the data: 7') as error:
+        check_before_training(data.config(), LOADERS)
+    message = str(error.value)
+    for i in range(7):
+        assert (f'{data.mask(i)} does not exist.' in message) == (i < 5)
+
+
+def test_what_is_not_used_is_not_checked(data):
+    data.mask(9).unlink()
+    check_before_training(data.config(), ('train_dataloader',))
+
+
+def test_a_run_can_do_with_these(data):
+    data.write_list('train', [0, 1, 1, '', 2, 9])
+    data.write_mask(2, np.full((10, 12), 255, np.uint8))
+    cfg = data.config()
+    check_before_training(cfg, LOADERS)
+    cfg.val_dataloader.dataset.metainfo = None  # of no kind that can be checked
+    check_before_training(cfg, LOADERS)
+
+
+def test_the_sample_follows_the_seed(data, monkeypatch):
+    monkeypatch.setattr(start, 'SAMPLES', 3)
+    read = []
+    check = start.check_sample
+    monkeypatch.setattr(
+        start, 'check_sample', lambda *pair: read.append(pair[1]['img_path']) or check(*pair)
+    )
+    cfg = data.config()
+    chosen = []
+    for seed in (None, 0, 1):
+        cfg.randomness = dict(seed=seed)
+        check_before_training(cfg, ('train_dataloader',))
+        chosen.append(tuple(read))
+        read.clear()
+    assert len(set(chosen[0])) == 3
+    assert chosen[0] == chosen[1] != chosen[2]

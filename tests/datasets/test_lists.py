@@ -1,0 +1,45 @@
+import pytest
+
+from mmseg_deeplabv3x.datasets.lists import first_few, read_split, write_split
+
+
+def test_names_come_in_the_order_of_the_file(tmp_path):
+    write_split(tmp_path / 'a.txt', ['b', 'a'])
+    assert read_split(tmp_path / 'a.txt') == ['b', 'a']
+    (tmp_path / 'a.txt').write_text('b \r\n\r\n a')
+    assert read_split(tmp_path / 'a.txt') == ['b', 'a']
+
+
+@pytest.mark.parametrize(
+    'content,message',
+    [
+        (b'', 'lists no image'),
+        (b'\n \n', 'lists no image'),
+        (b'a\nb\na\n', "holds 'a' 2 times"),
+        (b'../a\n', "holds '../a', which is no name"),
+        (b'..\n', "holds '..', which is no name"),
+        (b'person 1\n', "holds 'person 1', which is no name"),
+        (b'\xff\xfe\x00', 'no text file'),
+    ],
+)
+def test_a_bad_list_is_named(tmp_path, content, message):
+    (tmp_path / 'train.txt').write_bytes(content)
+    with pytest.raises(ValueError, match=f'train.txt.*{message}'):
+        read_split(tmp_path / 'train.txt')
+
+
+def test_a_missing_list_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match='absent.txt'):
+        read_split(tmp_path / 'absent.txt')
+
+
+def test_first_few():
+    assert first_few('abc') == 'a, b, c' and first_few('abcde') == 'a, b, c and 2 more'
+
+
+@pytest.mark.parametrize('name', ['\ufeffa', 'a\0', 'a\u2028b', 'x' * 300, 'y/' * 3000])
+def test_a_line_that_is_no_name_is_refused_in_short(tmp_path, name):
+    (tmp_path / 'list.txt').write_text(f'{name}\nb\n', 'utf-8')
+    with pytest.raises(ValueError, match='list.txt holds .* no name of an image') as error:
+        read_split(tmp_path / 'list.txt')
+    assert len(str(error.value)) < 400

@@ -1,0 +1,212 @@
+"""ImagePoolASPPHead: the paper's head, and mmseg's ASPPHead when given its shape."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
+from torch.utils.flop_counter import FlopCounterMode
+
+from mmseg_deeplabv3x.atrous import aspp_rates
+from mmseg_deeplabv3x.models.layers.global_mean import GlobalMean2d
+
+
+@pytest.fixture
+def head(build):
+    def head(**cfg):
+        return build(
+            type='ImagePoolASPPHead',
+            **{'in_channels': 32, 'num_classes': 5, 'channels': 16, **cfg},
+        )
+
+    return head
+
+
+def test_the_papers_head_has_15_5_million_parameters(build):
+    head = build(type='ImagePoolASPPHead', in_channels=2048, num_classes=21)
+    atrous = 3 * 9 * 2048 * 256
+    pointwise = 2 * 2048 * 256 + 5 * 256 * 256
+    norms = 6 * 2 * 256
+    classifier = 256 * 21 + 21
+    assert sum(p.numel() for p in head.parameters()) == atrous + pointwise + norms + classifier
+
+
+@pytest.mark.parametrize('output_stride', [8, 16])
+@pytest.mark.parametrize('channels,kernel', [(16, 3)])
+def test_equals_mmsegs_aspp_head_given_its_shape(build, head, output_stride, channels, kernel):
+    theirs = build(
+        type='ASPPHead',
+        in_channels=32,
+        channels=channels,
+        num_classes=5,
+        dilations=(1, *aspp_rates((6, 12, 18), output_stride)),
+        norm_cfg=dict(type='BN'),
+    )
+    ours = head(
+        channels=channels,
+        projection_kernel=kernel,
+        output_stride=output_stride,
+        align_corners=False,
+        seed=1,
+    )
+    assert list(ours.state_dict()) != [] and set(ours.state_dict()) == set(theirs.state_dict())
+    ours.load_state_dict(theirs.state_dict())
+    x = torch.randn(2, 32, 33, 29)
+    with torch.no_grad():
+        assert (ours([x]) - theirs([x])).abs().max() < 1e-5
+
+
+def test_published_shape_matches_mmsegs_checkpoint(build):
+    shape = dict(in_channels=2048, num_classes=21, channels=512)
+    theirs = build(
+        type='ASPPHead', dilations=(1, 12, 24, 36), norm_cfg=dict(type='BN'), **shape
+    ).state_dict()
+    ours = build(type='ImagePoolASPPHead', projection_kernel=3, **shape).state_dict()
+    assert {k: v.shape for k, v in ours.items()} == {k: v.shape for k, v in theirs.items()}
+
+
+@pytest.mark.parametrize('rates', [(), (6,), (6, 12, 18), (6, 12, 18, 24)])
+@pytest.mark.parametrize('image_pool', [True, False])
+def test_any_number_of_rates(head, rates, image_pool):
+    net = head(rates=rates, image_pool=image_pool)
+    branches = 1 + len(rates) + image_pool
+    assert net.bottleneck.conv.in_channels == 16 * branches
+    assert any('image_pool' in key for key in net.state_dict()) == image_pool
+    with torch.no_grad():
+        assert net([torch.randn(1, 32, 9, 7)]).shape == (1, 5, 9, 7)
+
+
+def test_rates_follow_the_output_stride(head):
+    net = head()
+    found = {}
+    for output_stride in (8, 16, 32):
+        net.set_output_stride(output_stride)
+        found[output_stride] = [m.conv.dilation[0] for m in list(net.aspp_modules)[1:]]
+        with torch.no_grad():
+            assert net([torch.randn(1, 32, 13, 13)]).shape == (1, 5, 13, 13)
+    assert found == {8: [12, 24, 36], 16: [6, 12, 18], 32: [3, 6, 9]}
+
+
+def test_finer_input_gives_the_same_logits_where_the_coarser_has_them(head, relative_error):
+    """Without image pooling, whose mean is over other positions."""
+    net = head(image_pool=False, output_stride=8)
+    fine = torch.randn(1, 32, 65, 65)
+    with torch.no_grad():
+        logits = net([fine])
+        net.set_output_stride(16)
+        assert relative_error(logits[..., ::2, ::2], net([fine[..., ::2, ::2]])) < 1e-4
+
+
+def test_image_pooling_sees_the_whole_image(head):
+    x = torch.randn(1, 32, 9, 9)
+    far = x.clone()
+    far[..., 0, 0] += 100.0
+    with torch.no_grad():
+        local = head(rates=(), image_pool=False)
+        assert torch.equal(local([x])[..., 8, 8], local([far])[..., 8, 8])
+        pooled = head(rates=())
+        assert not torch.allclose(pooled([x])[..., 8, 8], pooled([far])[..., 8, 8])
+
+
+@pytest.mark.parametrize('rates', [(6, 12, 18), (6, 12, 18, 24)])
+@pytest.mark.parametrize('image_pool', [True, False])
+@pytest.mark.parametrize('kernel', [1, 3])
+def test_the_fast_way_is_the_plain_one(head, relative_error, rates, image_pool, kernel):
+    x = torch.randn(2, 32, 33, 29)
+    results = []
+    for fast in (True, False):
+        shape = dict(rates=rates, image_pool=image_pool, projection_kernel=kernel, dropout_ratio=0)
+        net = head(fast=fast, **shape).train()
+        logits = net([x])
+        weights = dict(net.named_parameters())
+        # the loss of a trained network, not a plain sum, whose gradient BN takes away
+        grads = torch.autograd.grad(logits.square().mean(), list(weights.values()))
+        results.append([logits, *grads])
+    for ours, plain in zip(*results):
+        assert relative_error(ours, plain) < 1e-4
+
+
+@pytest.mark.parametrize(
+    'cfg', [dict(act_cfg=None), dict(norm_cfg=None), dict(norm_cfg=None, act_cfg=None)]
+)
+def test_the_fast_way_needs_no_activation_and_no_norm_of_its_own(head, cfg, relative_error):
+    x = torch.randn(2, 32, 33, 29)
+    with torch.no_grad():
+        fast, plain = (head(fast=fast, **cfg)([x]) for fast in (True, False))
+    assert fast.std() > 0 and relative_error(fast, plain) < 1e-4
+
+
+def test_the_fast_way_does_less(head):
+    x = torch.randn(1, 32, 33, 33)
+    flops = []
+    for fast in (True, False):
+        logits = head(fast=fast)([x])
+        with FlopCounterMode(display=False) as counter:
+            logits.sum().backward()  # to the filters
+        flops.append(counter.get_total_flops())
+    assert flops[0] < 0.75 * flops[1]
+
+
+def test_the_fast_way_pools_with_a_small_gradient(head):
+    assert isinstance(head().image_pool[0], GlobalMean2d)
+    assert isinstance(head(fast=False).image_pool[0], torch.nn.AdaptiveAvgPool2d)
+
+
+def test_another_conv_is_left_as_it_is(head):
+    net = head(conv_cfg=dict(type='Conv2d'))
+    assert not net.fast and type(net.aspp_modules[1].conv) is torch.nn.Conv2d
+
+
+def test_exported_and_run_at_another_size(head, relative_error):
+    net = head().requires_grad_(False)
+    with torch.no_grad():
+        traced = torch.jit.trace(lambda x: net([x]), torch.randn(1, 32, 33, 33))
+        x = torch.randn(1, 32, 9, 40)
+        assert relative_error(traced(x), net([x])) < 1e-5
+
+
+def test_dropout_drops_single_values(head):
+    net = head(dropout_ratio=0.5)
+    net.dropout.train()
+    torch.manual_seed(0)
+    dropped = net.dropout(torch.ones(1, 16, 8, 8)) == 0
+    assert not dropped.flatten(2).all(2).any()
+    assert 0.3 < dropped.float().mean() < 0.7
+
+
+def test_training_on_one_image_is_refused_unless_bn_is_frozen(head):
+    net = head().train()
+    x = torch.randn(1, 32, 9, 9)
+    with pytest.raises(ValueError, match='at least 2 images for each GPU, but got 1.*freeze_bn'):
+        net([x])
+    net.image_pool.eval()
+    assert net([x]).shape == (1, 5, 9, 9)
+    assert head(image_pool=False).train()([x]).shape == (1, 5, 9, 9)
+
+
+@pytest.mark.parametrize(
+    'cfg,message',
+    [
+        (dict(rates=(1, 6, 12, 18)), r'at least 2 .*, but got \(1, 6, 12, 18\)'),
+        (dict(output_stride=64), 'rate 6 .* no whole number'),
+    ],
+)
+def test_errors(head, cfg, message):
+    with pytest.raises(ValueError, match=message):
+        head(**cfg)
+
+
+def test_one_output_channel_is_trained_by_a_sigmoid(head):
+    net = head(num_classes=2, out_channels=1, threshold=0.5, output_stride=8).train()
+    labels = torch.randint(2, (2, 1, 65, 65))
+    samples = [SegDataSample(gt_sem_seg=PixelData(data=label)) for label in labels]
+    logits = torch.randn(2, 1, 9, 9)
+    full = F.interpolate(logits, (65, 65), mode='bilinear', align_corners=True)
+    expected = F.binary_cross_entropy_with_logits(full, labels.float())
+    assert abs(net.loss_by_feat(logits, samples)['loss_ce'] - expected) < 1e-6
+
+
+@pytest.mark.parametrize('rates', [6, None, '6', [6, None]])
+def test_rates_that_are_none_are_named(build, rates):
+    with pytest.raises(ValueError, match='^rates are those of the 3x3 branches'):
+        build(type='ImagePoolASPPHead', in_channels=4, num_classes=2, rates=rates)

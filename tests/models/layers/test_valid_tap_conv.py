@@ -1,0 +1,113 @@
+"""ValidTapConv2d: a Conv2d in everything but the time it takes."""
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from mmseg_deeplabv3x.models.layers.valid_tap_conv import ValidTapConv2d, speed_up_convs
+from mmseg_deeplabv3x.ops import pointwise_conv2d
+
+FEWER, SAME = True, False
+
+
+@pytest.mark.parametrize(
+    'cfg,products',
+    [
+        (dict(kernel_size=3, padding=8, dilation=8), FEWER),
+        (dict(kernel_size=3, padding=9, dilation=9), FEWER),
+        (dict(kernel_size=3, padding=8, dilation=8, bias=True), FEWER),
+        (dict(kernel_size=3, padding=9, dilation=9, bias=True), FEWER),
+        (dict(kernel_size=3, padding=1), SAME),
+        (dict(kernel_size=1), SAME),
+        (dict(kernel_size=3, padding=8, dilation=8, stride=2), SAME),
+        (dict(kernel_size=3, padding=7, dilation=8), SAME),
+        (dict(kernel_size=3, padding=8, dilation=8, groups=2), SAME),
+        (dict(kernel_size=3, padding=8, dilation=8, padding_mode='reflect'), SAME),
+        (dict(kernel_size=5, padding=16, dilation=8), SAME),
+    ],
+)
+def test_equals_conv2d(build, cfg, products):
+    cfg = dict(in_channels=4, out_channels=6, **{'bias': False, **cfg})
+    ours = build(type='ValidTapConv2d', **cfg).double()
+    theirs = torch.nn.Conv2d(**cfg).double()
+    theirs.load_state_dict(ours.state_dict())
+    x = torch.randn(2, 4, 9, 9, dtype=torch.float64)
+    flops, results = [], []
+    for conv in (ours, theirs):
+        with FlopCounterMode(display=False) as counter:
+            y = conv(x)
+            results.append([y, *torch.autograd.grad(y.square().sum(), list(conv.parameters()))])
+        flops.append(counter.get_total_flops())
+    for mine, reference in zip(*results):
+        torch.testing.assert_close(mine, reference)
+    assert (flops[0] < flops[1]) == products
+
+
+@pytest.mark.parametrize(
+    'cfg,taken',
+    [
+        (dict(kernel_size=1), True),
+        (dict(kernel_size=1, padding='same', padding_mode='reflect', bias=False), True),
+        (dict(kernel_size=1, stride=2), False),
+        (dict(kernel_size=1, padding=1), False),
+        (dict(kernel_size=1, groups=2), False),
+        (dict(kernel_size=3), False),
+    ],
+)
+def test_1x1_filters_go_to_pointwise_conv2d(cfg, taken, monkeypatch):
+    calls = []
+    monkeypatch.setattr(
+        'mmseg_deeplabv3x.models.layers.valid_tap_conv.pointwise_conv2d',
+        lambda x, *others: calls.append(x) or pointwise_conv2d(x, *others),
+    )
+    conv = ValidTapConv2d(4, 6, **cfg)
+    x = torch.randn(2, 4, 9, 9)
+    torch.testing.assert_close(conv(x), nn.Conv2d.forward(conv, x))
+    assert bool(calls) == taken
+
+
+def test_it_can_be_named_in_any_stock_head(build):
+    shape = dict(in_channels=4, channels=8, num_classes=3, norm_cfg=dict(type='BN'))
+    stock = build(type='ASPPHead', dilations=(1, 12), **shape)
+    ours = build(type='ASPPHead', dilations=(1, 12), conv_cfg=dict(type='ValidTapConv2d'), **shape)
+    ours.load_state_dict(stock.state_dict())
+    x = [torch.randn(1, 4, 15, 15)]
+    with torch.no_grad():
+        torch.testing.assert_close(ours(x), stock(x))
+
+
+class OwnConv2d(nn.Conv2d):
+    pass
+
+
+def network():
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 1),
+        nn.Conv2d(4, 4, 1, stride=2),
+        nn.Conv2d(4, 4, 3, padding=2, dilation=2),
+        OwnConv2d(4, 5, 1),
+    ).to(memory_format=torch.channels_last)
+
+
+def test_all_convolutions_of_a_network_are_replaced_and_compute_the_same():
+    ours, theirs = network(), network()
+    speed_up_convs(ours)
+    assert [type(conv) for conv in ours] == [ValidTapConv2d] * 3 + [OwnConv2d]
+    x = torch.randn(1, 3, 19, 21).to(memory_format=torch.channels_last)
+    results = []
+    for model in (ours, theirs):
+        y = model(x)
+        results.append([y, *torch.autograd.grad(y.square().sum(), list(model.parameters()))])
+    for mine, reference in zip(*results):
+        torch.testing.assert_close(mine, reference, rtol=1e-4, atol=1e-4)
+    assert ours.state_dict().keys() == theirs.state_dict().keys()
+
+
+def test_an_exported_network_takes_other_sizes():
+    ours = network()
+    speed_up_convs(ours)
+    traced = torch.jit.trace(ours.eval(), torch.randn(1, 3, 19, 21))
+    x = torch.randn(1, 3, 31, 9)
+    torch.testing.assert_close(traced(x), ours(x), rtol=1e-4, atol=1e-4)

@@ -1,0 +1,97 @@
+"""evaluate: both tools give the same predictions, and each variant has a line in the table."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import runpy
+import sys
+
+import numpy as np
+import pytest
+from benchmarks import evaluate
+from mmengine.visualization import Visualizer
+from PIL import Image
+
+VARIANTS = ['mmseg', 'ours, --fast', 'ours, --fast, batches of 2']
+
+
+def run(*argv):
+    parser = argparse.ArgumentParser()
+    evaluate.add_arguments(parser)
+    return evaluate.run(parser.parse_args(argv))
+
+
+@pytest.fixture
+def lines(monkeypatch):
+    """Command lines, which are run in this process: importing takes long."""
+    taken = []
+
+    def run_here(command, log, show):
+        interpreter, tool, *argv = command
+        assert interpreter == sys.executable
+        taken.append([tool, *argv])
+        Visualizer._instance_dict.clear()  # else one of the same name counts as a mistake
+        monkeypatch.setattr(sys, 'argv', [tool, *argv])
+        runpy.run_path(tool, run_name='__main__')
+        return 0, ''
+
+    monkeypatch.setattr(evaluate, 'run_child', run_here)
+    # layout of the configs in the logs, most of the time
+    monkeypatch.setattr('mmengine.config.config.FormatCode', lambda code, **style: (code, True))
+    return taken
+
+
+def test_all_variants_predict_the_same(lines, tiny_config):
+    options = dict(zip(('--config', '--images'), (tiny_config('evaluate'), '3')))
+    argv = [word for option in options.items() for word in option]
+    table = run(*argv, '--batch-size', '2', '--rounds', '1')
+    assert re.findall(r'^\| (\w[^|]*) \| \d', table, re.MULTILINE) == VARIANTS
+    same = re.search(r"mmseg's class: ([\d.]+) %, ([\d.]+) %", table)
+    assert all(float(share) > 99.9 for share in same.groups())
+    assert int(re.search(r'Classes predicted: (\d+)', table)[1]) > 2
+    scores = re.findall(r': ([\d.]+)', table.splitlines()[-1].partition(':')[2])
+    assert len(scores) == 3 and len({*scores}) == 1 and float(scores[0]) > 0
+
+    assert len(lines) == 6, 'once for the predictions, once for the time'
+    assert ['--out' in line for line in lines] == [True] * 3 + [False] * 3
+    for tool, *argv in lines:
+        assert ('--fast' in argv) == ('site-packages' not in tool)
+
+
+def test_a_tool_that_fails_is_told(monkeypatch, tiny_config):
+    monkeypatch.setattr(evaluate, 'run_child', lambda *args: (1, 'out of luck\n'))
+    with pytest.raises(RuntimeError, match='failed with the status 1:\nout of luck'):
+        run('--config', tiny_config('evaluate_fails'))
+
+
+def test_there_must_be_something_to_time(tiny_config):
+    with pytest.raises(ValueError, match='more than --batch-size 4.*but got 4'):
+        run('--config', tiny_config('evaluate_none'), '--images', '4')
+
+
+def test_the_clock_leaves_out_the_first_batch(tmp_path, monkeypatch):
+    moments = iter([10.0, 16.0])
+    monkeypatch.setattr(evaluate.time, 'perf_counter', lambda: next(moments))
+    hook = evaluate.ClockHook(str(tmp_path / 'times.json'))
+    for number, images in enumerate((4, 4, 3)):
+        hook.after_test_iter(None, number, outputs=[None] * images)
+    hook.after_test_epoch(None, dict(mIoU=np.float32(50)))
+    record = json.loads((tmp_path / 'times.json').read_text())
+    assert (record['images'], record['seconds'], record['mIoU']) == (7, 6.0, 50.0)
+
+
+def test_the_share_of_equal_pixels(tmp_path):
+    for name, ids in dict(a=[0, 1, 2, 3], b=[0, 1, 2, 2], c=[0, 1, 2, 3]).items():
+        (tmp_path / name).mkdir()
+        Image.fromarray(np.array([ids], np.uint8)).save(tmp_path / name / 'x.png')
+    assert evaluate._same_pixels([tmp_path / name for name in 'abc']) == ([0.75, 1.0], 4)
+
+
+def test_the_table_has_images_per_second_and_ratios():
+    theirs = [dict(images=10, seconds=s, cpu_seconds=1.0) for s in (5.0, 10.0)]
+    ours = [dict(images=10, seconds=2.5, cpu_seconds=0.5)] * 2
+    assert evaluate._row('a', ours, theirs) == (
+        '| a | 4.00 (4.00 to 4.00) | 3.00 (2.00 to 4.00) | 50 (50 to 50) | 2.00 (2.00 to 2.00) |'
+    )

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import argparse
+
+import pytest
+import torch
+from benchmarks import loss
+
+
+@pytest.fixture
+def run(monkeypatch):
+    """Rows of the table, without its header."""
+
+    def run(sizes, *options):
+        monkeypatch.setattr(loss, 'SIZES', sizes)
+        monkeypatch.setattr(loss, 'DEVICE', 'cpu')
+        parser = argparse.ArgumentParser()
+        loss.add_arguments(parser)
+        table = loss.run(parser.parse_args(['--rounds', '2', *options]))
+        return [row.strip('| ').split(' | ') for row in table.splitlines()[4:]]
+
+    return run
+
+
+def test_rows_for_each_size_with_and_without_accuracy(run):
+    rows = run([(1, 3, 5, 33), (2, 4, 3, 9)])
+    cases = '1x3x5² -> 33²', '2x4x3² -> 9²'
+    expected = [case + more for case in cases for more in ('', ', with acc_seg')]
+    assert [row[:2] for row in rows] == [
+        [case, variant] for case in expected for variant in ('whole map', 'tiles')
+    ]
+
+
+def test_a_third_way_has_rows_too(run, monkeypatch):
+    """As the Triton kernel on a GPU."""
+    variants = {'whole map': loss._whole, 'tiles': loss._tiles, 'third': loss._tiles}
+    monkeypatch.setattr(loss, '_variants', lambda: variants)
+    whole, tiles, third, *_ = run([(1, 3, 5, 33)])
+    assert third[1] == 'third' and third[-1] == tiles[-1]  # it is the second: the same memory
+    assert whole[3] == '1' and third[3] != '1'
+
+
+def test_both_variants_give_the_same_loss():
+    torch.manual_seed(0)
+    logits, labels = torch.randn(2, 3, 5, 5), torch.randint(3, (2, 17, 17))
+    labels[0] = loss.IGNORED
+    for with_accuracy in (False, True):
+        whole, tiles = (
+            variant(logits, labels, with_accuracy) for variant in (loss._whole, loss._tiles)
+        )
+        assert torch.allclose(whole, tiles)

@@ -1,0 +1,95 @@
+"""Calling the tools, with a script in place of the interpreter."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+
+import pytest
+from paper_tables import process
+from paper_tables.cli import main
+
+
+@pytest.fixture
+def interpreter(tmp_path, monkeypatch):
+    """Writer of what runs in place of Python; its arguments are ``-c CODE`` and the tool's own."""
+
+    def write(*lines):
+        script = tmp_path / 'interpreter.sh'
+        script.write_text('\n'.join(['#!/bin/sh', *lines]))
+        script.chmod(0o755)
+        monkeypatch.setattr(process.sys, 'executable', str(script))
+
+    return write
+
+
+def test_training_is_called_to_resume(interpreter, tmp_path):
+    interpreter('shift 2', 'echo "$@"')
+    process.train(tmp_path / 'config.py', tmp_path)
+    argv = (tmp_path / 'train.log').read_text()
+    assert argv == f'{tmp_path}/config.py --work-dir {tmp_path}/training --resume\n'
+
+
+@pytest.mark.parametrize('augmented', [False, True])
+def test_evaluation_reads_the_newest_result(interpreter, tmp_path, augmented):
+    old = tmp_path / 'evaluation' / '2020' / '2020.json'
+    old.parent.mkdir(parents=True)
+    old.write_text('{"mIoU": 1.0}')
+    new = tmp_path / 'evaluation' / '2030'
+    written = f'mkdir {new}; echo \'{{"mIoU": 12.5}}\' > {new}/2030.json'
+    interpreter('shift 2', 'echo "$@"', written)
+    assert process.evaluate(tmp_path / 'config.py', 'w.pth', tmp_path, augmented) == 12.5
+    argv = (tmp_path / 'test.log').read_text().split()
+    assert argv[:2] == [f'{tmp_path}/config.py', 'w.pth']
+    assert ('--tta' in argv) == augmented
+
+
+def test_a_failure_shows_the_last_lines_and_the_log(interpreter, tmp_path):
+    interpreter('for i in $(seq 30); do echo line $i; done', 'echo no memory >&2', 'exit 3')
+    with pytest.raises(process.ToolError) as error:
+        process.train(tmp_path / 'config.py', tmp_path)
+    message = str(error.value)
+    assert 'line 30\nno memory\ntrain failed, its whole output is in' in message
+    assert str(tmp_path / 'train.log') in message and 'line 15\n' not in message
+
+
+def test_progress_is_shown_on_a_terminal(interpreter, tmp_path, capsys, monkeypatch):
+    interpreter("echo 'Iter(train) [ 50/200]  lr: 1 eta: 0:01:02  time: 1'")
+    monkeypatch.setattr(process.sys.stdout, 'isatty', lambda: True, raising=False)
+    process.train(tmp_path / 'config.py', tmp_path)
+    assert '50/200, 0:01:02 left' in capsys.readouterr().out
+
+
+def test_only_a_checkpoint_of_the_last_iteration_is_a_finished_training(tmp_path):
+    training = tmp_path / 'training'
+    assert process.finished_checkpoint(tmp_path, 5) is None
+    training.mkdir()
+    (training / 'iter_4.pth').touch()
+    (training / 'last_checkpoint').write_text('iter_4.pth')
+    assert process.finished_checkpoint(tmp_path, 5) is None
+    assert process.finished_checkpoint(tmp_path, 4) == str(training / 'iter_4.pth')
+
+
+def _heed_sigint_and_run(argv):
+    # a shell starts background jobs, such as a whole test run, with SIGINT ignored
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    main(argv)
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+def test_a_run_that_is_told_to_end_ends_its_training(interpreter, tmp_path, number):
+    interpreter('echo $$', 'exec sleep 100')
+    argv = ['run', 'table5/mg111', '--dataset', 'shapes', '--work-dir', str(tmp_path)]
+    run = multiprocessing.get_context('fork').Process(target=_heed_sigint_and_run, args=(argv,))
+    run.start()
+    log, end = tmp_path / 'table5/mg111/seed0/train.log', time.monotonic() + 60
+    while not (log.exists() and log.read_text()):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    os.kill(run.pid, number)
+    run.join(60)
+    assert run.exitcode not in (0, None)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(log.read_text()), 0)

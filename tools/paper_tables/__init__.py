@@ -1,0 +1,1 @@
+"""The logic of ``tools/paper.py``: the paper's rows as configs, runs and a comparison."""

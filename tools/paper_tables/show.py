@@ -1,0 +1,48 @@
+"""What a row's network looks like, what it costs, and what makes it this row."""
+
+from __future__ import annotations
+
+from mmengine.config import Config
+
+from mmseg_deeplabv3x.paper.network import describe_units, multiply_adds, parameters
+from mmseg_deeplabv3x.paper.rows import ROWS, Row
+
+from .config import base_config, differences
+
+
+def describe(row: Row, cfg: Config) -> str:
+    """A page on a row.
+
+    Args:
+        row: The row.
+        cfg: Its config, see :func:`paper_tables.config.row_config`.
+
+    Returns:
+        Several lines.
+    """
+    crop = cfg.model.data_preprocessor.size[0]
+    lines = [f'{row.id}: {row.change}', f'  published mIoU: {row.miou:.2f}']
+    if row.shares:
+        lines.append(f'  evaluates the training of {row.shares}: {ROWS[row.shares].change}')
+    if row.note:
+        lines.append(f'  note: {row.note}')
+    views = f'scales {", ".join(map(str, row.scales))}' + ', each also mirrored' * row.flip
+    lines.append(f'  evaluated at output_stride {row.eval_stride}, {views}')
+
+    modes = {row.train_stride: 'training', row.eval_stride: 'evaluation'}
+    if len(modes) == 1:
+        modes = {row.train_stride: 'training and evaluation'}
+    for output_stride, mode in modes.items():
+        macs = multiply_adds(cfg.model, output_stride, crop)
+        lines += [
+            '',
+            f'output_stride {output_stride}, {mode}:',
+            *describe_units(cfg.model, output_stride),
+        ]
+        lines.append(f'  {macs / 1e9:.2f} G multiply-adds of convolutions at {crop}x{crop}')
+    lines += ['', f'{parameters(cfg.model) / 1e6:.2f} M parameters']
+
+    lines += ['', f'differs from configs/{row.base} in:']
+    changed = differences(cfg, base_config(row))
+    lines += [f'  {key} = {ours!r} (there: {theirs!r})' for key, (ours, theirs) in changed.items()]
+    return '\n'.join(lines if changed else [*lines, '  nothing'])
