@@ -1,7 +1,6 @@
 # make demo   train a small DeepLabv3 on generated data, evaluate it and draw its predictions
 # make test   all tests
 # make lint   ruff, and the walls between the rooms (import-linter)
-# make test-triton  the tests of the Triton kernel, under its interpreter: downloads 200 MB more
 #
 # Each first makes .venv with the versions of constraints.txt, and again only when those change.
 # PYTHON chooses the interpreter: make demo PYTHON=python3.12
@@ -10,7 +9,7 @@ PYTHON ?= $(shell python3.11 -c 'import sys; print(sys.executable)' 2>/dev/null 
 RUN := .venv/bin/python
 STAMP := .venv/installed
 
-.PHONY: demo test lint test-triton
+.PHONY: demo test lint
 
 # Waiting threads sleep: spinning ones take the cores from the loader and from other programs.
 demo: $(STAMP)
@@ -24,11 +23,6 @@ lint: $(STAMP)
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	.venv/bin/lint-imports
-
-# The version that PyTorch 2.13 names for GPUs; its CPU build comes without, and stays so.
-test-triton: $(STAMP)
-	$(RUN) -m pip install -q --upgrade --target .triton triton==3.7.1
-	PYTHONPATH=.triton OMP_NUM_THREADS=1 $(RUN) -m pytest tests/ops/test_upsampled_cross_entropy_triton.py
 
 $(STAMP): setup.cfg pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \

@@ -26,8 +26,6 @@ class UpsampledCrossEntropyLoss(CrossEntropyLoss):
         loss_name: Its name in the log. Default: 'loss_ce'.
         avg_non_ignore: Whether the mean is over the labelled pixels or over all. Default:
             True, as in the paper's released code; mmseg's default is False.
-        triton: Whether the shorter way is one Triton kernel, for training on a GPU. Default:
-            False, since it has not run on one yet (docs/benchmarks.md).
     """
 
     def __init__(
@@ -36,7 +34,6 @@ class UpsampledCrossEntropyLoss(CrossEntropyLoss):
         loss_weight: float = 1.0,
         loss_name: str = 'loss_ce',
         avg_non_ignore: bool = True,
-        triton: bool = False,
     ):
         super().__init__(
             class_weight=class_weight,
@@ -44,7 +41,6 @@ class UpsampledCrossEntropyLoss(CrossEntropyLoss):
             loss_name=loss_name,
             avg_non_ignore=avg_non_ignore,
         )
-        self.triton = triton
 
     def loss_and_accuracy(
         self, logits: Tensor, labels: Tensor, align_corners: bool, ignore_index: int
@@ -68,6 +64,5 @@ class UpsampledCrossEntropyLoss(CrossEntropyLoss):
             self.class_weight,
             self.avg_non_ignore,
             return_accuracy=True,
-            triton=self.triton,
         )
         return self.loss_weight * loss, accuracy

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from importlib.util import find_spec
 
 import torch
 from torch import Tensor
@@ -26,7 +25,6 @@ def upsampled_cross_entropy(
     class_weight: Sequence[float] | Tensor | None = None,
     avg_non_ignore: bool = True,
     return_accuracy: bool = False,
-    triton: bool = False,
 ) -> Tensor | tuple[Tensor, Tensor]:
     """Cross-entropy of ``interpolate(logits, labels' size, mode='bilinear')``, tile by tile.
 
@@ -48,8 +46,6 @@ def upsampled_cross_entropy(
             class weights). Default: True, as in the paper's released code; mmseg's default is
             False.
         return_accuracy: Whether to return the pixel accuracy too. Default: False.
-        triton: Whether one Triton kernel does it, for logits on a GPU; float64 is done as
-            without. Default: False, since it has not run on a GPU yet (docs/benchmarks.md).
 
     Returns:
         The mean loss, a scalar, 0 (with gradient 0) if all pixels
@@ -59,9 +55,7 @@ def upsampled_cross_entropy(
 
     Raises:
         ValueError: If the shapes do not fit, or a label is neither a class nor ``ignore_index``; on
-            CUDA the latter with the next call, so that the host never waits for the labels; or if
-            ``triton`` gets logits that are not on a GPU.
-        ModuleNotFoundError: If ``triton`` is asked for and not installed.
+            CUDA the latter with the next call, so that the host never waits for the labels.
         RuntimeError: In a backward pass that asks for a second derivative.
     """
     if logits.ndim != 4 or labels.ndim != 3 or len(logits) != len(labels):
@@ -75,23 +69,20 @@ def upsampled_cross_entropy(
             f'{len(class_weight)}.'
         )
     loss, accuracy = _UpsampledCrossEntropy.apply(
-        logits, labels, align_corners, ignore_index, class_weight, avg_non_ignore, triton
+        logits, labels, align_corners, ignore_index, class_weight, avg_non_ignore
     )
     return (loss, accuracy) if return_accuracy else loss
 
 
 class _UpsampledCrossEntropy(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx, logits, labels, align_corners, ignore_index, class_weight, avg_non_ignore, triton
-    ):
+    def forward(ctx, logits, labels, align_corners, ignore_index, class_weight, avg_non_ignore):
         ctx.dtype = logits.dtype
         dtype = torch.promote_types(logits.dtype, torch.float32)
-        sums = _triton_sums() if triton and dtype == torch.float32 else _sums
         if class_weight is not None:
             class_weight = torch.as_tensor(class_weight, dtype=dtype, device=logits.device)
         with torch.autocast(logits.device.type, enabled=False):
-            loss, grad, weight, labelled, correct, extremes = sums(
+            loss, grad, weight, labelled, correct, extremes = _sums(
                 logits.to(dtype),
                 labels,
                 align_corners,
@@ -120,7 +111,7 @@ class _UpsampledCrossEntropy(torch.autograd.Function):
                 'interpolate and cross_entropy for second derivatives.'
             )
         (grad,) = ctx.saved_tensors
-        return (grad * grad_loss).to(ctx.dtype), *[None] * 6
+        return (grad * grad_loss).to(ctx.dtype), *[None] * 5
 
 
 def _sums(logits, labels, align_corners, ignore_index, class_weight, needs_grad):
@@ -147,18 +138,6 @@ def _sums(logits, labels, align_corners, ignore_index, class_weight, needs_grad)
     lowest, highest = torch.stack(extremes, 1)
     loss, weight, labelled, correct = torch.stack(sums).sum(0)
     return loss, grad, weight, labelled, correct, torch.stack([lowest.min(), highest.max()])
-
-
-def _triton_sums():
-    """The same by Triton, which is imported only here, so that nobody else needs it."""
-    if find_spec('triton') is None:
-        raise ModuleNotFoundError(
-            'triton=True needs the package triton, which is not installed: leave triton=True out, '
-            'or install the version that your PyTorch names for GPUs.'
-        )
-    from .upsampled_cross_entropy_triton import sums
-
-    return sums
 
 
 class _TiledSoftmax:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import itertools
-import sys
 
 import pytest
 import torch
@@ -236,12 +235,6 @@ def test_a_label_that_is_no_class(value):
     message = f'labels must be classes, 0 to 6, or ignore_index=255, but got {value}.'
     with pytest.raises(ValueError, match=message):
         upsampled_cross_entropy(logits, labels, True)
-
-
-def test_without_triton(monkeypatch):
-    monkeypatch.setitem(sys.modules, 'triton', None)
-    with pytest.raises(ModuleNotFoundError, match='needs the package triton, which is not inst'):
-        upsampled_cross_entropy(*draw(), True, triton=True)
 
 
 def test_shapes_that_do_not_fit():

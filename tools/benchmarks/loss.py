@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import itertools
 from functools import partial
-from importlib.util import find_spec
 
 import torch
 from mmseg.models.losses import accuracy as mmseg_accuracy
@@ -30,8 +29,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> str:
     """Time forward and backward of the variants in turns, and count their memory.
 
-    On a GPU the Triton kernel is a third one, if Triton is installed.
-
     Args:
         args: As declared by :func:`add_arguments`.
 
@@ -46,17 +43,10 @@ def run(args: argparse.Namespace) -> str:
         labels = torch.randint(classes, (n, large, large))
         labels[torch.rand(labels.shape) < 0.05] = IGNORED
         inputs = logits, labels.to(DEVICE), with_accuracy
-        variants = {name: partial(_step, variant, *inputs) for name, variant in _variants().items()}
+        variants = {name: partial(_step, variant, *inputs) for name, variant in VARIANTS.items()}
         case = f'{n}x{classes}x{small}² -> {large}²' + ', with acc_seg' * with_accuracy
         results.append(compare(case, variants, args.rounds))
     return report(results, args)
-
-
-def _variants():
-    variants = {'whole map': _whole, 'tiles': _tiles}
-    if DEVICE == 'cuda' and find_spec('triton'):
-        variants['Triton'] = partial(_tiles, triton=True)
-    return variants
 
 
 def _step(variant, logits, labels, with_accuracy):
@@ -70,8 +60,9 @@ def _whole(logits, labels, with_accuracy):
     return F.cross_entropy(large, labels, ignore_index=IGNORED)
 
 
-def _tiles(logits, labels, with_accuracy, triton=False):
-    result = upsampled_cross_entropy(
-        logits, labels, True, return_accuracy=with_accuracy, triton=triton
-    )
+def _tiles(logits, labels, with_accuracy):
+    result = upsampled_cross_entropy(logits, labels, True, return_accuracy=with_accuracy)
     return result[0] if with_accuracy else result
+
+
+VARIANTS = {'whole map': _whole, 'tiles': _tiles}

@@ -31,15 +31,6 @@ def test_rows_for_each_size_with_and_without_accuracy(run):
     ]
 
 
-def test_a_third_way_has_rows_too(run, monkeypatch):
-    """As the Triton kernel on a GPU."""
-    variants = {'whole map': loss._whole, 'tiles': loss._tiles, 'third': loss._tiles}
-    monkeypatch.setattr(loss, '_variants', lambda: variants)
-    whole, tiles, third, *_ = run([(1, 3, 5, 33)])
-    assert third[1] == 'third' and third[-1] == tiles[-1]  # it is the second: the same memory
-    assert whole[3] == '1' and third[3] != '1'
-
-
 def test_both_variants_give_the_same_loss():
     torch.manual_seed(0)
     logits, labels = torch.randn(2, 3, 5, 5), torch.randint(3, (2, 17, 17))
