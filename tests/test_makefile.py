@@ -1,7 +1,8 @@
-"""The Makefile's check of the interpreter; no environment is made."""
+"""The Makefile and CI's script, with a stand-in for Python: no environment is made."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -14,15 +15,16 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.fixture
 def make_with(tmp_path):
-    """Runs ``make lint`` with a script in place of Python; gives its exit code and output."""
-    for name in ('Makefile', 'setup.cfg', 'pyproject.toml', 'constraints.txt'):
-        shutil.copy(ROOT / name, tmp_path)
+    """Runs ``make TARGET`` with a script in place of Python; gives its exit code and output."""
+    for name in ('Makefile', 'setup.cfg', 'pyproject.toml', 'constraints*.txt'):
+        for path in ROOT.glob(name):
+            shutil.copy(path, tmp_path)
 
-    def run(*lines):
+    def run(target, *lines):
         python = tmp_path / 'python'
         python.write_text('\n'.join(['#!/bin/sh', *lines]))
         python.chmod(0o755)
-        command = ['make', '-C', str(tmp_path), 'lint', f'PYTHON={python}']
+        command = ['make', '-C', str(tmp_path), target, f'PYTHON={python}']
         done = subprocess.run(command, capture_output=True, text=True)
         return done.returncode, done.stdout + done.stderr
 
@@ -43,17 +45,48 @@ PRETEND = 'exec {} -c "import sys; {}; exec(sys.argv[1])" "$2"'
     ids=['no Python', 'old', 'without venv'],
 )
 def test_a_python_that_does_not_do_is_one_sentence(make_with, tmp_path, lines):
-    status, output = make_with(*lines)
+    status, output = make_with('lint', *lines)
     assert status
     assert f'{tmp_path}/python is no Python 3.11 or later with its venv module' in output
     assert 'PYTHON=python3.12' in output
     assert 'Traceback' not in output and '-m venv' not in output
 
 
-def test_a_python_that_does_makes_the_environment(make_with):
-    status, output = make_with(
+@pytest.mark.parametrize(
+    'target,environment,installs,tests',
+    [
+        ('test', '.venv', '-c constraints.txt -e .[lite,dev,deploy]', '-m not slow'),
+        ('test-slow', '.venv', '-c constraints.txt -e .[lite,dev,deploy]', '-m slow'),
+        (
+            'test-extras',
+            '.venv-extras',
+            '-c constraints-extras.txt -e .[lite,dev,deploy,timm]',
+            '',
+        ),
+    ],
+)
+def test_each_environment_is_made_once(make_with, target, environment, installs, tests):
+    python = [
         f'case $1 in -c) {PRETEND.format(sys.executable, "sys.version_info = (3, 11, 0)")};; esac',
-        'echo called with "$@"; exit 3',
-    )
-    assert status
-    assert 'called with -m venv .venv' in output and 'is no Python' not in output
+        'case $2 in venv) mkdir -p $3/bin; cp $0 $3/bin/python;; esac',
+        'echo CALLED "$@"',
+    ]
+    pytest_call = ('-m pytest -n 2 --dist loadfile ' + tests).strip()
+    expected = [f'-m venv {environment}', f'-m pip install {installs}', pytest_call]
+    for calls in (expected, expected[-1:]):
+        status, output = make_with(target, *python)
+        assert not status, output
+        lines = output.splitlines()
+        assert [line[7:] for line in lines if line.startswith('CALLED ')] == calls
+
+
+@pytest.mark.parametrize('failing', ['lint', 'test-extras', 'none'])
+def test_ci_runs_all_and_fails_if_one_fails(tmp_path, failing):
+    make = tmp_path / 'make'
+    make.write_text(f'#!/bin/sh\necho "$@"; test "$1" != {failing}')
+    make.chmod(0o755)
+    path = f'{tmp_path}{os.pathsep}{os.environ["PATH"]}'
+    command = [str(ROOT / '.ci/run')]
+    done = subprocess.run(command, env={**os.environ, 'PATH': path}, capture_output=True, text=True)
+    assert done.stdout.split() == ['lint', 'test', 'test-slow', 'test-extras']
+    assert (done.returncode == 0) == (failing == 'none')

@@ -3,10 +3,14 @@ from __future__ import annotations
 import configparser
 import re
 import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 import mmseg_deeplabv3x
 
@@ -24,23 +28,67 @@ def requirements():
     }
 
 
-def pinned():
-    lines = (ROOT / 'constraints.txt').read_text().splitlines()
-    pins = dict(line.split('==') for line in lines if line and line[0] != '#')
-    return {name.lower(): version for name, version in pins.items()}
+def pinned(constraints):
+    """{name: version} of a file of constraints and of those that it reads."""
+    pins = {}
+    for line in (ROOT / constraints).read_text().splitlines():
+        if line.startswith('-c '):
+            pins.update(pinned(line[3:]))
+        elif line and line[0] != '#':
+            name, version = line.split('==')
+            assert canonicalize_name(name) not in pins, f'{name} is pinned twice'
+            pins[canonicalize_name(name)] = version
+    return pins
 
 
+# Environment -> what pins it, and the extras that it leaves out.
+ENVIRONMENTS = {
+    '.venv': ('constraints.txt', ['timm']),
+    '.venv-extras': ('constraints-extras.txt', []),
+}
+
+
+@pytest.mark.parametrize('constraints,without', ENVIRONMENTS.values())
 @pytest.mark.parametrize('group', requirements())
-def test_every_requirement_has_a_tested_version_within_its_bounds(group):
+def test_every_requirement_has_a_tested_version_within_its_bounds(group, constraints, without):
+    pins = pinned(constraints)
     for requirement in requirements()[group]:
-        assert requirement.name in pinned(), f'constraints.txt does not pin {requirement.name}'
         assert requirement.specifier, f'{requirement.name} has no bound'
-        assert requirement.specifier.contains(pinned()[requirement.name]), requirement
+        if group not in without:
+            assert requirement.name in pins, f'{constraints} does not pin {requirement.name}'
+            assert requirement.specifier.contains(pins[requirement.name]), requirement
 
 
-def test_constraints_are_exact_and_hold_no_build_of_one_machine():
-    assert all(re.fullmatch(r'[0-9.]+(post\d+)?', version) for version in pinned().values())
-    assert not [name for name in pinned() if 'nvidia' in name or 'triton' in name]
+@pytest.mark.parametrize('constraints,_', ENVIRONMENTS.values())
+def test_constraints_are_exact_and_hold_no_build_of_one_machine(constraints, _):
+    pins = pinned(constraints)
+    assert all(re.fullmatch(r'[0-9.]+(post\d+)?', version) for version in pins.values())
+    assert not [name for name in pins if left_to_torch(name)]
+
+
+def left_to_torch(name):
+    """A CUDA build of PyTorch asks for the versions of these itself."""
+    return name.startswith(('nvidia-', 'cuda-', 'triton'))
+
+
+@pytest.mark.skipif(Path(sys.prefix).parent != ROOT, reason='not one of the pinned environments')
+def test_what_requirements_ask_for_is_pinned_too():
+    constraints, without = ENVIRONMENTS[Path(sys.prefix).name]
+    asked = {r.name for group, rs in requirements().items() if group not in without for r in rs}
+    todo, seen = [*asked], set()
+    while todo:
+        name = canonicalize_name(todo.pop())
+        if name in seen or left_to_torch(name):
+            continue
+        seen.add(name)
+        try:
+            found = distribution(name)
+        except PackageNotFoundError:  # of an extra that was not installed
+            continue
+        version = Version(found.version).public  # without the name of a build
+        assert pinned(constraints).get(name) == version, f'{constraints}: {name}'
+        needed = [Requirement(line) for line in found.requires or []]
+        todo += [r.name for r in needed if not r.marker or r.marker.evaluate({'extra': ''})]
 
 
 def test_an_installed_torch_and_mmcv_stay():
