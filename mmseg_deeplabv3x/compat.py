@@ -4,15 +4,12 @@ Every patch is one function: guarded, so that it does nothing where nothing is b
 call twice. All are applied when this module is imported, which must be before ``mmseg.models`` is.
 """
 
-import contextlib
 import functools
 import importlib
 import importlib.util
-import inspect
 import logging
 import os.path as osp
 import re
-import types
 import warnings
 
 
@@ -174,47 +171,6 @@ def explain_missing_weights() -> None:
     register('', _explained(checkpoint.load_from_local), force=True)
 
 
-def choose_checkpointing() -> None:
-    """Say which kind of activation checkpointing mmseg's ResNet means by ``with_cp=True``.
-
-    It leaves that open, which torch warns of and announces to refuse
-    (https://github.com/pytorch/pytorch/pull/100551). The kind that torch recommends is chosen. And
-    when a unit is computed for the second time, its BN does not count the batch for the second
-    time, as it does upstream (https://github.com/pytorch/pytorch/issues/96136): the running
-    statistics are those of a training without ``with_cp``.
-    """
-    import torch
-    from mmseg.models.backbones import resnet
-    from torch.utils.checkpoint import checkpoint
-
-    def checkpoint_unit(function, x):
-        if torch.compiler.is_compiling():
-            return checkpoint(function, x, use_reentrant=False)
-        unit = inspect.getclosurevars(function).nonlocals['self']
-
-        def contexts():
-            return contextlib.nullcontext(), _without_counting(unit)
-
-        return checkpoint(function, x, use_reentrant=False, context_fn=contexts)
-
-    resnet.cp = types.SimpleNamespace(checkpoint=checkpoint_unit)
-
-
-@contextlib.contextmanager
-def _without_counting(unit):
-    """Let no BN of a module change its running statistics."""
-    norms = [m for m in unit.modules() if getattr(m, 'num_batches_tracked', None) is not None]
-    before = [(norm.momentum, norm.num_batches_tracked.clone()) for norm in norms]
-    for norm in norms:
-        norm.momentum = 0.0
-    try:
-        yield
-    finally:
-        for norm, (momentum, batches) in zip(norms, before):
-            norm.momentum = momentum
-            norm.num_batches_tracked.copy_(batches)
-
-
 def skip_blank_lines() -> None:
     """Let mmseg's datasets skip the blank lines of a list of images, and name a list that is none.
 
@@ -318,7 +274,6 @@ def _set_log_level(module, text: str, level: int) -> None:
 
 check_mmcv()
 provide_missing_ops()
-choose_checkpointing()
 allow_mmengine_checkpoints()
 explain_missing_weights()
 skip_blank_lines()

@@ -6,6 +6,7 @@ from mmseg.models.backbones import ResNet
 from mmseg.registry import MODELS
 
 from ... import atrous
+from ..layers.checkpointed_res_layer import CheckpointedResLayer
 from ..layers.dilation import set_block_dilation
 
 
@@ -37,10 +38,12 @@ class AtrousResNet(ResNet):
         deep_stem: Three 3x3 convolutions (ResNetV1c) in place of the 7x7 one, which the
             paper has. Default: False.
         frozen_stages: Stem (0) and blocks up to this one are not trained. Default: -1, none.
+        conv_cfg: Kind of the convolutions. Default: ``Conv2d``.
         norm_cfg: Normalisation. Default: BN.
         norm_eval: Keep this backbone's BN statistics fixed. ``DeepLabV3(freeze_bn=True)``
             is the paper's freezing. Default: False.
-        with_cp: Activation checkpointing: less memory, more time. Default: False.
+        with_cp: Activation checkpointing: less memory, more time, the same numbers. Default:
+            False.
         zero_init_residual: Without pretrained weights, start each unit as its shortcut.
             Default: True.
         pretrained: Pretrained weights, as stock configs name them; short for an
@@ -64,6 +67,7 @@ class AtrousResNet(ResNet):
         out_indices: Sequence[int] = (0, 1, 2, 3),
         deep_stem: bool = False,
         frozen_stages: int = -1,
+        conv_cfg: dict | None = None,
         norm_cfg: dict | None = None,
         norm_eval: bool = False,
         with_cp: bool = False,
@@ -81,6 +85,7 @@ class AtrousResNet(ResNet):
             out_indices=out_indices,
             deep_stem=deep_stem,
             frozen_stages=frozen_stages,
+            conv_cfg=conv_cfg,
             norm_cfg=norm_cfg or dict(type='BN'),
             norm_eval=norm_eval,
             with_cp=with_cp,
@@ -90,6 +95,10 @@ class AtrousResNet(ResNet):
         self.multi_grid = multi_grid
         self.contract_dilation = contract_dilation
         self.set_output_stride(output_stride)
+
+    def make_res_layer(self, **kwargs) -> CheckpointedResLayer:
+        """Build one block; ``ResNet`` calls it."""
+        return CheckpointedResLayer(**kwargs)
 
     def set_output_stride(self, output_stride: int) -> None:
         """Change the output_stride of this live model; weights and BN statistics stay.

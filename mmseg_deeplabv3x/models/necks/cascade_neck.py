@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from mmseg.models.backbones.resnet import BasicBlock, ResNet
-from mmseg.models.utils import ResLayer
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from ... import atrous
+from ..layers.checkpointed_res_layer import CheckpointedResLayer
 from ..layers.dilation import set_block_dilation
 
 FIRST_BLOCK = 5
@@ -40,8 +40,9 @@ class CascadeNeck(BaseModule):
             (after the backbone's own are loaded) wherever shapes agree: everything but the first
             unit's input convolution and shortcut. Other segmentors ignore it. Default: False; the
             paper does not say.
+        conv_cfg: As in :class:`AtrousResNet`.
         norm_cfg: Normalisation. Default: BN.
-        with_cp: Activation checkpointing. Default: False.
+        with_cp: As in :class:`AtrousResNet`. Default: False.
         init_cfg: Initialisation. Default: as ResNet's, He's normal distribution,
             each unit starting as its shortcut.
 
@@ -60,6 +61,7 @@ class CascadeNeck(BaseModule):
         base_channels: int = 64,
         out_blocks: Sequence[int] | None = None,
         copy_block4: bool = False,
+        conv_cfg: dict | None = None,
         norm_cfg: dict | None = None,
         with_cp: bool = False,
         init_cfg: dict | None = None,
@@ -94,12 +96,13 @@ class CascadeNeck(BaseModule):
                 f'but got {self.out_blocks}.'
             )
         for block in self.multi_grids:
-            layer = ResLayer(
+            layer = CheckpointedResLayer(
                 block=unit,
                 inplanes=planes * unit.expansion,
                 planes=planes,
                 num_blocks=self.num_units,
                 stride=2,
+                conv_cfg=conv_cfg,
                 norm_cfg=norm_cfg or dict(type='BN'),
                 with_cp=with_cp,
                 init_cfg=dict(type='Constant', val=0, override=dict(name=last_norm)),
