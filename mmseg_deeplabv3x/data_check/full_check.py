@@ -58,7 +58,7 @@ def check_data(cfg: Config) -> Report:
     """
     splits = load_splits(cfg)
     tasks = [(split, info) for split in splits for info in split.infos]
-    results = map_files(lambda task: check_sample(*task), tasks) if tasks else []
+    results = map_files(lambda task: check_sample(*task), tasks, 'Reading images and masks')
     problems = [problem for split in splits for problem in split.problems]
     problems += shared_images(splits)
     problems += [problem for found, _ in results for problem in found]

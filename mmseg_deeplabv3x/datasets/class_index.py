@@ -42,8 +42,7 @@ def count_labels(masks: Sequence[str], cache_file: str | os.PathLike) -> np.ndar
     states = _states(masks)
     stale = [i for i, name in enumerate(names) if name not in cache or cache[name][0] != states[i]]
     if stale:
-        print_log(f'Counting the classes of {len(stale)} masks ...', 'current')
-        counts = map_files(_count, [masks[i] for i in stale])
+        counts = map_files(_count, [masks[i] for i in stale], 'Counting the classes of masks')
         cache.update((names[i], (states[i], count)) for i, count in zip(stale, counts))
         try:
             _write(cache_file, cache)

@@ -1,16 +1,15 @@
-"""Work on many files, with a progress bar."""
+"""Work on many files, with the progress shown."""
 
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from mmengine import ProgressBar
+from ..progress import track
 
 
-def map_files(function: Callable, tasks: Sequence, workers: int | None = None) -> list:
+def map_files(function: Callable, tasks: Sequence, title: str, workers: int | None = None) -> list:
     """Apply a function to every task; shows the progress and the time left.
 
     Threads, not processes: decoding, drawing and waiting for a disk happen outside the interpreter
@@ -19,16 +18,11 @@ def map_files(function: Callable, tasks: Sequence, workers: int | None = None) -
     Args:
         function: Takes one task. The first error ends the work and is raised.
         tasks: What to work on.
+        title: What is done, for the line that shows the progress.
         workers: Threads; by default one for each core.
 
     Returns:
         The results in the order of the tasks.
     """
-    bar = ProgressBar(len(tasks), file=sys.stdout)
-    results = []
     with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
-        for result in pool.map(function, tasks):
-            results.append(result)
-            bar.update()
-    bar.file.write('\n')
-    return results
+        return list(track(pool.map(function, tasks), title, len(tasks)))

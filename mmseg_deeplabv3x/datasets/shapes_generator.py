@@ -185,7 +185,7 @@ def _write(root: Path, arguments: dict, workers: int | None) -> None:
         tasks += [(name, SPLITS.index(split), i) for i, name in enumerate(names)]
 
     write_one = partial(_write_one, root, tuple(arguments['size']), arguments['seed'])
-    map_files(write_one, tasks, workers)
+    map_files(write_one, tasks, 'Drawing Shapes', workers)
     (root / _RECORD).write_text(json.dumps(arguments))
 
 

@@ -62,7 +62,7 @@ def pack_voc(
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f'.{out.name}.', dir=out.parent) as folder:
         aside = Path(folder)
-        map_files(partial(_write, predictions, root, aside), names)
+        map_files(partial(_write, predictions, root, aside), names, 'Checking predictions')
         with open(aside / 'archive', 'wb') as file, gzip.GzipFile('', 'wb', 9, file, 0) as packed:
             _archive([aside / f'{name}.png' for name in names], packed)
         os.replace(aside / 'archive', out)

@@ -15,7 +15,7 @@ from functools import partial
 from lzma import LZMAError
 from pathlib import Path
 
-from mmengine import track_iter_progress
+from ..progress import track
 
 UNREADABLE = (
     tarfile.TarError,
@@ -60,8 +60,7 @@ def unpack(
             if not chosen:
                 return
             _check_room(archive, sum(members[name][1] for name, _ in chosen), folder)
-            print(f'Unpacking {len(chosen)} files of {archive}')
-            for number, (name, read) in enumerate(track_iter_progress(chosen)):
+            for number, (name, read) in enumerate(track(chosen, f'Unpacking {archive}')):
                 target = folder / f'{number}_{Path(name).name}'
                 with read() as source, open(target, 'wb') as copy:
                     shutil.copyfileobj(source, copy, 1 << 20)

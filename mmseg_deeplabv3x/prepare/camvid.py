@@ -64,8 +64,7 @@ def prepare_camvid(
         wanted = find_files(sources, FILES, lambda name: not out.has(target(name)), out.scratch)
         tasks = list(wanted)
         if tasks:
-            print(f'Converting {len(tasks)} images and masks')
-            map_files(partial(_convert, out), tasks)
+            map_files(partial(_convert, out), tasks, 'Converting images and masks')
         found = {split: _check_split(out, split, count) for split, count in counts.items()}
     return f'{root}: ' + ', '.join(f'{split} {count}' for split, count in found.items() if count)
 

@@ -122,8 +122,7 @@ def prepare_cityscapes(
             elif path.suffix == '.png' or mask_name(name) not in labels:
                 labels[mask_name(name)] = path
         if labels:
-            print(f'Making {len(labels)} masks')
-            map_files(partial(_convert, out), list(labels.items()))
+            map_files(partial(_convert, out), list(labels.items()), 'Making masks')
         found = _check_splits(out, counts)
     return f'{root}: ' + ', '.join(f'{split} {count}' for split, count in found.items())
 

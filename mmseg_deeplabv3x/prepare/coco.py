@@ -223,8 +223,9 @@ def _paint_split(out: Output, path: Path, min_pixels: int) -> dict[str, tuple[in
     """
     coco = _read_annotations(path)
     images = [image for image in coco.imgs.values() if _shows_voc_object(coco, image)]
-    print(f'Painting the masks of {len(images)} images of {path.name}')
-    kept = map_files(partial(_paint_one, out, coco, min_pixels), images)
+    kept = map_files(
+        partial(_paint_one, out, coco, min_pixels), images, f'Painting masks of {path.name}'
+    )
     return dict(item for item in kept if item)
 
 

@@ -14,6 +14,8 @@ from typing import BinaryIO
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
+from ..progress import Progress
+
 TRIES = 5  # connections in a row that bring nothing new
 TIMEOUT = 60  # seconds without a byte
 BLOCK = 1 << 20
@@ -122,19 +124,11 @@ def _extent(response: HTTPResponse) -> tuple[int, int | None]:
 
 
 def _copy(response: HTTPResponse, file: BinaryIO, name: str, done: int, total: int | None) -> None:
-    """Copy a response into a file; shows every second how far it is."""
-    started = shown = time.monotonic()
-    first = done
-    while block := response.read(BLOCK):
-        file.write(block)
-        done += len(block)
-        now = time.monotonic()
-        if now > shown + 1 or done == total:
-            shown = now
-            speed = (done - first) / (now - started)
-            rest = f' of {total / 1e6:.1f} MB, {(total - done) / speed:.0f} s left' if total else ''
-            print(f'\r{name}: {done / 1e6:.1f} MB{rest} ', end='', flush=True)
-    print()
+    """Copy a response into a file and show how far it is."""
+    with Progress(name, total, done, show=lambda size: f'{size / 1e6:.1f} MB') as progress:
+        while block := response.read(BLOCK):
+            file.write(block)
+            progress.advance(len(block))
 
 
 def _check_md5(partial: Path, remote: Remote) -> None:

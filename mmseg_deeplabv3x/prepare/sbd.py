@@ -143,8 +143,7 @@ def _make(
             f'cls/{min(missing)}.mat; give a whole copy with --from.'
         )
     if mats:
-        print(f'Converting {len(mats)} masks')
-        map_files(partial(_convert, out), mats)
+        map_files(partial(_convert, out), mats, 'Converting masks')
     if not out.has(split_name('train_aug')):
         with out.writing(split_name('train_aug')) as new:
             write_split(new, names)

@@ -80,8 +80,7 @@ def prepare_voc(
             if not _has_palette(out.path(name)):
                 masks[name] = out.path(name)
         if masks:
-            print(f'Checking {len(masks)} masks')
-            map_files(partial(_put_mask, out), list(masks.items()))
+            map_files(partial(_put_mask, out), list(masks.items()), 'Checking masks')
 
         _check_files(out, splits)
         for name, path in new_splits.items():

@@ -6,7 +6,7 @@ import pytest
 from mmseg_deeplabv3x.datasets.parallel import map_files
 
 
-def test_results_come_in_order_and_the_time_left_is_shown(capsys):
+def test_results_come_in_order_and_progress_is_shown(capsys):
     first_is_late = threading.Event()
 
     def square(value):
@@ -16,9 +16,8 @@ def test_results_come_in_order_and_the_time_left_is_shown(capsys):
             first_is_late.set()
         return value**2
 
-    assert map_files(square, range(6), workers=2) == [0, 1, 4, 9, 16, 25]
-    output = capsys.readouterr().out
-    assert '6/6' in output and 'ETA' in output
+    assert map_files(square, range(6), 'Squares', workers=2) == [0, 1, 4, 9, 16, 25]
+    assert 'Squares: 6 of 6' in capsys.readouterr().out
 
 
 def test_first_error_ends_the_work():
@@ -31,5 +30,5 @@ def test_first_error_ends_the_work():
             raise KeyError('three')
 
     with pytest.raises(KeyError, match='three'):
-        map_files(work, range(1000), workers=2)
+        map_files(work, range(1000), 'Squares', workers=2)
     assert len(done) < 1000

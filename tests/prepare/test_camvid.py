@@ -47,7 +47,7 @@ def test_it_goes_on_after_being_killed(small, tmp_path, monkeypatch):
         convert(out, task)
 
     monkeypatch.setattr(
-        camvid, 'map_files', lambda function, tasks: [function(task) for task in tasks]
+        camvid, 'map_files', lambda function, tasks, title: [function(task) for task in tasks]
     )
     with monkeypatch.context() as context:
         context.setattr(camvid, '_convert', killed)

@@ -87,7 +87,8 @@ class EqualSizeBatchSampler(Sampler):
         new = sorted(set(indices) - self._sizes.keys())
         if new:
             print_log(f'Reading the sizes of {len(new)} images ...', 'current')
-            self._sizes.update(zip(new, map_files(_size, [self._path(i) for i in new])))
+            paths = [self._path(i) for i in new]
+            self._sizes.update(zip(new, map_files(_size, paths, 'Sizes of images')))
 
     def _path(self, index: int) -> str:
         dataset = self.sampler.dataset
