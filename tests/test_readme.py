@@ -1,16 +1,36 @@
-"""What the README shows works."""
+"""The documents are true: what they list, link and name is there, and all of it is listed."""
+
+from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
+import mmengine.registry
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
+from mmengine.registry import Registry, init_default_scope
 from mmseg.registry import MODELS
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / 'README.md').read_text()
+PACKAGE = ROOT / 'mmseg_deeplabv3x'
+PAGES = {path.name: path.read_text() for path in [ROOT / 'README.md', *ROOT.glob('docs/*.md')]}
+README, API = PAGES['README.md'], PAGES['api.md']
+ARCHITECTURE, CONFIGS = PAGES['architecture.md'], PAGES['configs.md']
+
+
+def without_code(page: str) -> str:
+    return re.sub(r'^```.*?^```', '', page, flags=re.M | re.S)
+
+
+def first_cells(page: str) -> list[str]:
+    """What stands between backticks in the first column of a page's tables."""
+    rows = re.findall(r'^\|([^|]*)\|', page, re.M)
+    return [name for cell in rows for name in re.findall(r'`([^`]+)`', cell)]
+
+
+# ---- the README
 
 
 @pytest.fixture
@@ -39,11 +59,96 @@ def test_the_config_over_mmsegs_stock_files_builds_and_predicts(stock_based):
     assert result.pred_sem_seg.shape == (65, 97)
 
 
+def test_the_readme_is_short_and_tells_early_how_to_install():
+    lines = README.splitlines()
+    assert len(lines) <= 150
+    start = lines.index('## Install')
+    end = next(i for i in range(start + 1, len(lines)) if lines[i].startswith('## '))
+    assert end <= 60
+    assert any('pip install' in line for line in lines[start:end])
+
+
+def test_every_document_is_linked_from_the_readme():
+    linked = set(re.findall(r'\]\(docs/([\w.]+)', README))
+    assert linked == set(PAGES) - {'README.md'}
+
+
+# ---- what is listed
+
+
 def test_every_config_is_in_the_table_and_every_name_of_the_table_is_there():
-    named = set(re.findall(r'`(deeplabv3x_\w+\.py)`', README))
-    assert named == {path.name for path in (ROOT / 'configs').glob('*.py')}
+    assert sorted(first_cells(CONFIGS.split('\n## ')[0])) == sorted(
+        path.name for path in (ROOT / 'configs').glob('*.py')
+    )
 
 
-def test_every_linked_file_is_there():
-    for link in re.findall(r'\]\(([^)#:]+)\)', README):
-        assert (ROOT / link).exists(), link
+def registered() -> Iterator[str]:
+    """Names of what this package registers, in whichever registry."""
+    registries = [r for r in vars(mmengine.registry).values() if isinstance(r, Registry)]
+    while registries:
+        registry = registries.pop()
+        registries.extend(registry.children.values())
+        for name, module in registry.module_dict.items():
+            if module.__module__.split('.')[0] == PACKAGE.name:
+                yield name
+
+
+def test_every_registered_name_is_in_the_api_and_every_name_of_the_api_is_registered():
+    listed = first_cells(API)
+    assert len(listed) == len(set(listed))
+    assert set(listed) == set(registered())
+
+
+def test_the_architecture_lists_every_folder_of_the_package():
+    tree = re.search(r'^```\nmmseg_deeplabv3x/(.*?)^configs/', ARCHITECTURE, re.M | re.S)[1]
+    listed = re.findall(r'^  ([\w/.]+?)/? ', tree, re.M)
+    rooms = [path.parent for path in PACKAGE.rglob('__init__.py') if path.parent != PACKAGE]
+    expected = [*rooms, *PACKAGE.glob('*.py')]
+    assert sorted(listed) == sorted(path.relative_to(PACKAGE).as_posix() for path in expected)
+
+
+def test_the_floors_are_those_that_make_lint_holds():
+    contracts = (ROOT / 'pyproject.toml').read_text()
+    layers = re.findall(r'"(.*)"', re.search(r'^layers = \[(.*?)^\]', contracts, re.M | re.S)[1])
+    floors = re.findall(r'^\| \d \| (.*) \|$', ARCHITECTURE, re.M)
+    assert [set(re.findall(r'`(\w+)`', floor)) for floor in floors] == [
+        set(layer.split(' | ')) for layer in layers
+    ]
+
+
+# ---- links and paths
+
+
+def anchors(page: str) -> set[str]:
+    """The anchors that GitHub gives a page's headings."""
+    titles = re.findall(r'^#+ (.*)$', without_code(page), re.M)
+    return {re.sub(r'[^\w\- ]', '', title.lower()).replace(' ', '-') for title in titles}
+
+
+@pytest.mark.parametrize('name', PAGES)
+def test_every_linked_file_and_heading_is_there(name):
+    folder = ROOT if name == 'README.md' else ROOT / 'docs'
+    links = re.findall(r'\]\((?!https?:)([^)]+)\)', without_code(PAGES[name]))
+    for link in links:
+        path, _, anchor = link.partition('#')
+        target = folder / path if path else folder / name
+        assert target.exists(), link
+        if anchor:
+            assert anchor in anchors(target.read_text()), link
+
+
+# What a page names where it shows what a user has or makes.
+A_PATH = r'(?<![\w./-])((?:tools|tests|configs|docs|mmseg_deeplabv3x)/[\w./-]*\w/?)'
+
+
+@pytest.mark.parametrize('name', PAGES)
+def test_every_path_into_the_repository_is_there(name):
+    for path in re.findall(A_PATH, PAGES[name]):
+        assert (ROOT / path).exists() or path.endswith('/NAME.py'), path
+
+
+@pytest.mark.parametrize('name', PAGES)
+def test_every_target_of_make_is_there(name):
+    targets = re.findall(r'^([\w-]+):', (ROOT / 'Makefile').read_text(), re.M)
+    for target in re.findall(r'(?:^|`)make ([\w-]+)', PAGES[name], re.M):
+        assert target in targets, target
