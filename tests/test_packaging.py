@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import configparser
 import re
+import shutil
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 from packaging.requirements import Requirement
@@ -97,9 +99,20 @@ def test_an_installed_torch_and_mmcv_stay():
     assert not {'mmcv', 'mmcv-lite', 'torchvision'} & set(everybody)
 
 
-def test_every_folder_with_modules_is_a_package():
-    for module in (ROOT / 'mmseg_deeplabv3x').rglob('*.py'):
-        assert (module.parent / '__init__.py').exists(), module
+def test_the_wheel_holds_every_module_and_no_other(tmp_path):
+    pytest.importorskip('pip')
+    for name in ('setup.cfg', 'pyproject.toml', 'README.md', 'LICENSE'):
+        shutil.copy(ROOT / name, tmp_path)
+    for folder in ('mmseg_deeplabv3x', 'tools', 'tests'):
+        ignore = shutil.ignore_patterns('__pycache__')
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignore)
+    options = ['--no-deps', '--no-build-isolation', '--wheel-dir', str(tmp_path)]
+    command = [sys.executable, '-m', 'pip', 'wheel', '--quiet', *options, str(tmp_path)]
+    subprocess.run(command, check=True)
+    [wheel] = tmp_path.glob('*.whl')
+    package = tmp_path / 'mmseg_deeplabv3x'
+    modules = {str(path.relative_to(tmp_path)) for path in package.rglob('*.py')}
+    assert {name for name in ZipFile(wheel).namelist() if name.endswith('.py')} == modules
 
 
 def test_version():
