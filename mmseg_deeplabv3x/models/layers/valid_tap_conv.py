@@ -4,6 +4,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from ...ops import is_recorded, pointwise_conv2d, valid_tap_conv2d
+from .rebuild import rebuild
 
 
 @MODELS.register_module()
@@ -37,7 +38,13 @@ class ValidTapConv2d(nn.Conv2d):
 
 
 def speed_up_convs(network: nn.Module) -> None:
-    """Make every ``Conv2d`` of a network a :class:`ValidTapConv2d`; its state dict stays."""
-    for module in network.modules():
+    """Put a :class:`ValidTapConv2d` in the place of every ``Conv2d`` in a network.
+
+    Parameters, hooks and the keys of the state dict stay: see :func:`rebuild`.
+    """
+    ours = {}
+    for name, module in list(network.named_modules(remove_duplicate=False)):
         if type(module) is nn.Conv2d:
-            module.__class__ = ValidTapConv2d
+            if module not in ours:
+                ours[module] = rebuild(ValidTapConv2d, module)
+            network.set_submodule(name, ours[module])

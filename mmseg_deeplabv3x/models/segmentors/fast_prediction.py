@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ...ops import upsampled_argmax
 from ..channels_last_preprocessor import ChannelsLastPreProcessor
+from ..layers.rebuild import rebuild
 from ..layers.valid_tap_conv import speed_up_convs
 
 
@@ -42,7 +43,7 @@ class FastPredictionMixin:
             self.to(memory_format=torch.channels_last)
             speed_up_convs(self)
             if type(self.data_preprocessor) is SegDataPreProcessor:
-                self.data_preprocessor.__class__ = ChannelsLastPreProcessor
+                self.data_preprocessor = rebuild(ChannelsLastPreProcessor, self.data_preprocessor)
         self._speed = 'probabilities' if probabilities else 'classes'
         return self
 

@@ -122,7 +122,7 @@ def test_state_dict_keys_are_torchvisions(backbone):
     assert set(backbone(101).state_dict()) == expected
 
 
-def test_the_dial_keeps_the_weights(backbone):
+def test_another_output_stride_keeps_the_weights(backbone):
     net = backbone(output_stride=32)
     before = {key: value.clone() for key, value in net.state_dict().items()}
     net.set_output_stride(8)
@@ -169,6 +169,19 @@ def test_frozen_stages_are_not_trained(backbone):
     frozen = {name.split('.')[0] for name, p in net.named_parameters() if not p.requires_grad}
     assert frozen == {'conv1', 'bn1', 'layer1', 'layer2'}
     assert not net.layer2[0].bn1.training and net.layer3[0].bn1.training
+
+
+@pytest.mark.parametrize('deep_stem', [False, True])
+def test_convolutions_of_another_kind(backbone, deep_stem):
+    ours, plain = (
+        backbone(deep_stem=deep_stem, multi_grid=(1, 2, 4), conv_cfg=cfg)
+        for cfg in (dict(type='ValidTapConv2d'), None)
+    )
+    convs = [module for module in ours.modules() if isinstance(module, torch.nn.Conv2d)]
+    assert {type(conv).__name__ for conv in convs} == {'ValidTapConv2d'}
+    image = torch.randn(1, 3, 65, 65)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(image)[-1], plain(image)[-1], rtol=1e-4, atol=1e-4)
 
 
 def test_takes_pretrained_as_stock_configs_name_it(backbone, tmp_path):

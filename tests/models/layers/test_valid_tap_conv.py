@@ -105,6 +105,29 @@ def test_all_convolutions_of_a_network_are_replaced_and_compute_the_same():
     assert ours.state_dict().keys() == theirs.state_dict().keys()
 
 
+def test_an_optimizer_and_hooks_that_were_there_before_go_on():
+    ours, theirs = network(), network()
+    optimizers = [torch.optim.SGD(model.parameters(), lr=0.1) for model in (ours, theirs)]
+    seen = []
+    ours[2].register_forward_hook(lambda conv, inputs, output: seen.append(type(conv)))
+    speed_up_convs(ours)
+    x = torch.randn(1, 3, 19, 21)
+    for model, optimizer in zip((ours, theirs), optimizers):
+        model(x).square().mean().backward()
+        optimizer.step()
+    torch.testing.assert_close(ours.state_dict(), theirs.state_dict())
+    assert not torch.equal(ours[0].weight, network()[0].weight)
+    assert seen == [ValidTapConv2d]
+
+
+def test_a_convolution_in_several_places_stays_one():
+    conv = nn.Conv2d(4, 4, 1)
+    model = nn.Sequential(conv, conv, nn.Sequential(conv))
+    speed_up_convs(model)
+    assert type(model[0]) is ValidTapConv2d
+    assert model[0] is model[1] is model[2][0]
+
+
 def test_an_exported_network_takes_other_sizes():
     ours = network()
     speed_up_convs(ours)

@@ -114,6 +114,15 @@ def test_a_block_is_a_copy_of_block4(backbone, neck):
     assert set(shapes) == {'0.conv1.weight', '0.downsample.0.weight'}
 
 
+def test_convolutions_of_another_kind(neck):
+    ours, plain = (neck(conv_cfg=cfg) for cfg in (dict(type='ValidTapConv2d'), None))
+    convs = [module for module in ours.modules() if isinstance(module, torch.nn.Conv2d)]
+    assert {type(conv).__name__ for conv in convs} == {'ValidTapConv2d'}
+    maps = [torch.randn(1, 256, 5, 5)]
+    with torch.no_grad():
+        torch.testing.assert_close(ours(maps)[-1], plain(maps)[-1], rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize(
     'cfg,message',
     [
