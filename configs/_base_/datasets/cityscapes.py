@@ -1,6 +1,6 @@
 """Cityscapes: crop 769, whole images in evaluation (paper, appendix C)."""
 
-_base_ = './native_scale.py'
+_base_ = './native_scale_3_scales.py'
 
 data_root = 'data/cityscapes'
 train_pipeline = [
@@ -8,24 +8,6 @@ train_pipeline = [
     dict(type='LoadCheckedAnnotations', num_classes=19),
     dict(type='RandomScaleCropFlip', crop_size=(769, 769)),
     dict(type='SplitPackSegInputs'),
-]
-tta_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(
-        type='TestTimeAug',
-        transforms=[
-            [
-                dict(type='Resize', scale_factor=scale, keep_ratio=True)
-                for scale in (0.75, 1.0, 1.25)
-            ],
-            [
-                dict(type='RandomFlip', prob=0.0, direction='horizontal'),
-                dict(type='RandomFlip', prob=1.0, direction='horizontal'),
-            ],
-            [dict(type='LoadAnnotations')],
-            [dict(type='PackSegInputs')],
-        ],
-    ),
 ]
 val_dataset = dict(
     type='CityscapesDataset',

@@ -1,6 +1,6 @@
 """Shapes, the drawn dataset: ``python tools/make_shapes.py`` makes it."""
 
-_base_ = './native_scale.py'
+_base_ = './native_scale_3_scales.py'
 
 data_root = 'data/shapes'
 train_pipeline = [
@@ -9,25 +9,6 @@ train_pipeline = [
     dict(type='RandomCrop', crop_size=(145, 193)),
     dict(type='RandomFlip', prob=0.5),
     dict(type='SplitPackSegInputs'),
-]
-# fewer scales than the paper's on PASCAL VOC: those of its Cityscapes evaluation
-tta_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(
-        type='TestTimeAug',
-        transforms=[
-            [
-                dict(type='Resize', scale_factor=scale, keep_ratio=True)
-                for scale in (0.75, 1.0, 1.25)
-            ],
-            [
-                dict(type='RandomFlip', prob=0.0, direction='horizontal'),
-                dict(type='RandomFlip', prob=1.0, direction='horizontal'),
-            ],
-            [dict(type='LoadAnnotations')],
-            [dict(type='PackSegInputs')],
-        ],
-    ),
 ]
 val_dataset = dict(
     type='ShapesDataset', data_root=data_root, ann_file='ImageSets/Segmentation/val.txt'
