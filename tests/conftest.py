@@ -6,7 +6,11 @@ import pytest
 
 import mmseg_deeplabv3x  # noqa: F401  (before any test imports mmseg: it makes mmseg importable)
 
-pytest_plugins = ['tests.fixtures.checked_data', 'tests.fixtures.published_data']
+pytest_plugins = [
+    'tests.fixtures.checked_data',
+    'tests.fixtures.published_data',
+    'tests.fixtures.trained_model',
+]
 
 
 @pytest.fixture(scope='session')

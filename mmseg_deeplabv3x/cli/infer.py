@@ -1,0 +1,251 @@
+"""``tools/infer.py``: masks and pictures of a user's own images."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
+from PIL import Image
+
+from ..datasets.reading import read_image
+from ..files import remove_unfinished, write_file
+from ..inference.inputs import Input, find_inputs
+from ..inference.loading import checkpoint_config
+from ..inference.predictor import PRECISIONS, DeepLabV3Predictor
+from ..inference.segmentation import Segmentation
+from ..inference.video import segment_video
+from ..progress import Progress
+from ..visualization import LegendVisualizer
+from .arguments import checkpoint_file, config_file, output_stride
+from .tta import use_tta
+from .user_errors import exit_on_user_error
+
+
+def infer(argv: Sequence[str] | None = None) -> int:
+    """Predict as the command line says.
+
+    Args:
+        argv: The arguments. Default: those of the process.
+
+    Returns:
+        Exit status: 1 if a file could not be read or written, else 0.
+    """
+    parser = infer_parser()
+    args = parser.parse_args(argv)
+    named = sys.stdin.read().splitlines() if args.inputs == ['-'] else args.inputs
+    with exit_on_user_error(parser.prog):
+        inputs = find_inputs([name for name in named if name.strip()])
+        jobs = _Jobs(args, inputs)
+        jobs.refuse_to_overwrite()
+        predictor = _predictor(args)
+    return jobs.run(predictor)
+
+
+def infer_parser() -> argparse.ArgumentParser:
+    """The command line of ``tools/infer.py``."""
+    parser = argparse.ArgumentParser(
+        description='Segment images, folders of images and videos.',
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="""examples:
+  %(prog)s - work_dirs/x/iter_30000.pth photos -o results
+  %(prog)s configs/deeplabv3x_r101_os8_voc.py weights.pth a.jpg 'more/**/*.png' -o results --tta""",
+    )
+    parser.add_argument(
+        'config', type=_config, help='config file; - takes the config in the checkpoint'
+    )
+    parser.add_argument('checkpoint', type=checkpoint_file, help='weights')
+    parser.add_argument(
+        'inputs',
+        nargs='+',
+        metavar='INPUT',
+        help='images, videos, folders (sub-folders are kept) and patterns; - reads a list on stdin',
+    )
+    parser.add_argument(
+        '-o',
+        '--out',
+        required=True,
+        type=Path,
+        help='folder for masks/ (PNG of class ids with palette), overlays/ and the rest',
+    )
+    parser.add_argument(
+        '--pictures', action='store_true', help='also pictures/: image | prediction, over a legend'
+    )
+    parser.add_argument(
+        '--shares',
+        action='store_true',
+        help='also shares.csv: share of the pixels by image and class',
+    )
+    parser.add_argument(
+        '--tta', action='store_true', help="mean over scales and flip, as tools/test.py's"
+    )
+    parser.add_argument(
+        '--fast',
+        action='store_true',
+        help='fold BN, use channels_last: the same classes up to rounding',
+    )
+    parser.add_argument('--precision', choices=PRECISIONS, default='fp32', help='default: fp32')
+    parser.add_argument(
+        '--output-stride', type=output_stride, metavar='N', help='predict at this output_stride'
+    )
+    parser.add_argument('--device', help='cpu, cuda:1, ...; default: the first GPU, else the CPU')
+    parser.add_argument(
+        '--batch',
+        type=_at_least_1,
+        default=1,
+        metavar='N',
+        help='images of one size that go through the network together (default: 1)',
+    )
+    parser.add_argument(
+        '--slide',
+        nargs=2,
+        type=_at_least_1,
+        metavar=('CROP', 'STRIDE'),
+        help='cut images into tiles of CROP pixels a side; default: tiles of 1025, for images of '
+        'more than 4 million pixels only',
+    )
+    parser.add_argument(
+        '--resume', action='store_true', help='go on: images whose mask is there are left out'
+    )
+    return parser
+
+
+def _config(path: str) -> str | None:
+    return None if path == '-' else config_file(path)
+
+
+def _at_least_1(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f'must be a whole number of at least 1, but got {text!r}')
+    return int(text)
+
+
+def _predictor(args: argparse.Namespace) -> DeepLabV3Predictor:
+    config = args.config
+    if args.tta:
+        config = Config.fromfile(config) if config else checkpoint_config(args.checkpoint)
+        use_tta(config)
+    return DeepLabV3Predictor(
+        config,
+        args.checkpoint,
+        device=args.device,
+        fast=args.fast,
+        precision=args.precision,
+        output_stride=args.output_stride,
+        slide=args.slide and tuple(args.slide),
+    )
+
+
+class _Jobs:
+    """The images of one call, and where their results go."""
+
+    def __init__(self, args: argparse.Namespace, inputs: list[Input]):
+        self.args, self.inputs, self.out = args, inputs, args.out
+        self.failures = []
+
+    def _place(self, kind: str, one: Input) -> Path:
+        suffix = '.mp4' if one.is_video else '.png'
+        return self.out / kind / f'{one.name}{suffix}'
+
+    def _result(self, one: Input) -> Path:
+        """The file that is written last: all is done where it is there."""
+        return self._place('overlays' if one.is_video else 'masks', one)
+
+    def refuse_to_overwrite(self) -> None:
+        """Refuse to replace results of another call.
+
+        Raises:
+            ValueError: If one is there, without ``--resume``.
+        """
+        there = [one for one in self.inputs if self._result(one).exists()]
+        if there and not self.args.resume:
+            raise ValueError(
+                f'{self._result(there[0])} is there already, and {len(there) - 1} more: add '
+                '--resume to go on with what is missing, or name another folder with -o.'
+            )
+
+    def run(self, predictor: DeepLabV3Predictor) -> int:
+        """Predict one after the other; what fails is listed at the end."""
+        todo = [one for one in self.inputs if not self._result(one).exists()]
+        for folder in {self._result(one).parent for one in todo}:
+            remove_unfinished(folder)
+        images = [one for one in todo if not one.is_video]
+        with Progress('Images', len(images)) as progress:
+            for start in range(0, len(images), self.args.batch):
+                batch = images[start : start + self.args.batch]
+                self._segment(predictor, batch)
+                progress.advance(len(batch))
+        for one in (one for one in todo if one.is_video):
+            self._try(one, lambda one=one: self._segment_video(predictor, one))
+        if self.args.shares:
+            self._write_shares(predictor)
+        print(f'{len(self.inputs) - len(self.failures)} of {len(self.inputs)} done: {self.out}')
+        for failure in self.failures:
+            print(f'Failed: {failure}', file=sys.stderr)
+        return 1 if self.failures else 0
+
+    def _try(self, one: Input, work) -> None:
+        try:
+            return work()
+        except (ValueError, OSError) as error:
+            self.failures.append(f'{one.path}: {error}')
+            return None
+
+    def _segment(self, predictor: DeepLabV3Predictor, batch: list[Input]) -> None:
+        loaded = [(one, self._try(one, lambda one=one: read_image(str(one.path)))) for one in batch]
+        loaded = [(one, image) for one, image in loaded if image is not None]
+        results = (
+            predictor([image for _, image in loaded], 'bgr', self.args.batch) if loaded else []
+        )
+        for (one, _), result in zip(loaded, results):
+            self._try(one, lambda one=one, result=result: self._write(one, result))
+
+    def _write(self, one: Input, result: Segmentation) -> None:
+        write_file(self._place('overlays', one), _png(result.overlay()))
+        if self.args.pictures:
+            _draw(result, self._place('pictures', one))
+        result.save(self._place('masks', one))  # last: --resume looks for it
+
+    def _segment_video(self, predictor: DeepLabV3Predictor, one: Input) -> None:
+        with Progress(f'Frames of {one.path.name}') as progress:
+
+            def show(done: int, total: int) -> None:
+                progress.total = total or None
+                progress.advance()
+
+            segment_video(predictor, one.path, self._place('overlays', one), show)
+
+    def _write_shares(self, predictor: DeepLabV3Predictor) -> None:
+        text = io.StringIO()
+        table = csv.writer(text, lineterminator='\n')
+        table.writerow(['image', *predictor.classes])
+        for one in self.inputs:
+            mask = self._place('masks', one)
+            if not one.is_video and mask.exists():
+                ids = np.asarray(Image.open(mask))
+                shares = Segmentation(ids, predictor.classes, predictor.palette, None).shares()
+                table.writerow([one.path, *(f'{share:.6f}' for share in shares.values())])
+        write_file(self.out / 'shares.csv', text.getvalue())
+
+
+def _draw(result: Segmentation, path: Path) -> None:
+    """Write image and prediction side by side, over a legend."""
+    visualizer = LegendVisualizer()
+    visualizer.dataset_meta = dict(classes=result.classes, palette=result.palette)
+    mask = torch.from_numpy(result.mask.astype(np.int64))[None]
+    sample = SegDataSample(pred_sem_seg=PixelData(data=mask))
+    visualizer.add_datasample(path.name, result.image, sample, out_file=str(path))
+
+
+def _png(picture: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, 'png')
+    return buffer.getvalue()
