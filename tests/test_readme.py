@@ -69,7 +69,7 @@ def test_the_readme_is_short_and_tells_early_how_to_install():
 
 
 def test_every_document_is_linked_from_the_readme():
-    linked = set(re.findall(r'\]\(docs/([\w.]+)', README))
+    linked = set(re.findall(r'\]\(docs/(\w+\.md)', README))
     assert linked == set(PAGES) - {'README.md'}
 
 
