@@ -148,6 +148,21 @@ def test_every_path_into_the_repository_is_there(name):
 
 
 @pytest.mark.parametrize('name', PAGES)
+def test_every_named_test_is_there(name):
+    for path, test in re.findall(r'`(tests/\S+?\.py)::(\w+)', PAGES[name]):
+        assert f'def {test}(' in (ROOT / path).read_text(), test
+
+
+@pytest.mark.parametrize('name', PAGES)
+def test_every_flag_in_a_command_is_one_that_our_tools_know(name):
+    sources = [*PACKAGE.glob('cli/*.py'), *ROOT.glob('tools/**/*.py')]
+    known = set(re.findall(r"'(--[\w-]+)'", '\n'.join(path.read_text() for path in sources)))
+    commands = re.findall(r'tools/\w+\.(?:py|sh)[^`\n]*(?:\\\n[^`\n]*)*', PAGES[name])
+    for command in commands:
+        assert set(re.findall(r' (--[\w-]+)', command)) <= known, command
+
+
+@pytest.mark.parametrize('name', PAGES)
 def test_every_target_of_make_is_there(name):
     targets = re.findall(r'^([\w-]+):', (ROOT / 'Makefile').read_text(), re.M)
     for target in re.findall(r'(?:^|`)make ([\w-]+)', PAGES[name], re.M):
