@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from mmseg.models.losses import CrossEntropyLoss
 from mmseg.registry import MODELS
 from torch import Tensor
 
 from ..ops import upsampled_cross_entropy
+from .late_label_check import LateLabelCheck
 
 
 @MODELS.register_module()
@@ -18,6 +20,10 @@ class UpsampledCrossEntropyLoss(CrossEntropyLoss):
     A head with :class:`UpsampledLossMixin` takes that way, which is several times faster and needs
     no memory for logits of the labels' size. Any other head upsamples first and gets mmseg's
     ``CrossEntropyLoss`` unchanged. Both give the same numbers up to rounding.
+
+    A label that is no class is an error; on a GPU it comes with the next batch, lest the host wait
+    for the labels, or when the model is put into evaluation mode or its state dict is asked for.
+    So no validation and no checkpoint follows from a batch with such a label.
 
     Args:
         class_weight: Weight of each class, or a file of them.
@@ -41,9 +47,15 @@ class UpsampledCrossEntropyLoss(CrossEntropyLoss):
             loss_name=loss_name,
             avg_non_ignore=avg_non_ignore,
         )
+        self.label_check = LateLabelCheck()
 
     def loss_and_accuracy(
-        self, logits: Tensor, labels: Tensor, align_corners: bool, ignore_index: int
+        self,
+        logits: Tensor,
+        labels: Tensor,
+        align_corners: bool,
+        ignore_index: int,
+        head: str = '',
     ) -> tuple[Tensor, Tensor]:
         """Loss and pixel accuracy of logits that are not upsampled.
 
@@ -52,9 +64,13 @@ class UpsampledCrossEntropyLoss(CrossEntropyLoss):
             labels: (N, H, W).
             align_corners: How the logits would be upsampled.
             ignore_index: Label of the pixels that do not count.
+            head: Where the logits come from, for the message. Default: ''.
 
         Returns:
             The loss, and ``acc_seg`` in percent, (1,).
+
+        Raises:
+            ValueError: If a label is neither a class nor ``ignore_index``; see above.
         """
         loss, accuracy = upsampled_cross_entropy(
             logits,
@@ -64,5 +80,16 @@ class UpsampledCrossEntropyLoss(CrossEntropyLoss):
             self.class_weight,
             self.avg_non_ignore,
             return_accuracy=True,
+            check=partial(self.label_check, f'{head} {self.loss_name}'.lstrip()),
         )
         return self.loss_weight * loss, accuracy
+
+    def train(self, mode: bool = True) -> UpsampledCrossEntropyLoss:
+        """Set training or evaluation mode; before an evaluation the last labels are looked at."""
+        if not mode:
+            self.label_check.finish()
+        return super().train(mode)
+
+    def _save_to_state_dict(self, *args):
+        self.label_check.finish()
+        super()._save_to_state_dict(*args)

@@ -28,7 +28,8 @@ class UpsampledLossMixin:
         if self.sampler is not None or not isinstance(self.loss_decode, UpsampledCrossEntropyLoss):
             return super().loss_by_feat(seg_logits, batch_data_samples)
         labels = self._stack_batch_gt(batch_data_samples).squeeze(1)
+        head = f'{type(self).__name__}(in_index={self.in_index})'
         loss, accuracy = self.loss_decode.loss_and_accuracy(
-            seg_logits, labels, self.align_corners, self.ignore_index
+            seg_logits, labels, self.align_corners, self.ignore_index, head
         )
         return {self.loss_decode.loss_name: loss, 'acc_seg': accuracy}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -25,6 +25,7 @@ def upsampled_cross_entropy(
     class_weight: Sequence[float] | Tensor | None = None,
     avg_non_ignore: bool = True,
     return_accuracy: bool = False,
+    check: Callable[[Tensor, int, int], None] = check_labels,
 ) -> Tensor | tuple[Tensor, Tensor]:
     """Cross-entropy of ``interpolate(logits, labels' size, mode='bilinear')``, tile by tile.
 
@@ -46,6 +47,8 @@ def upsampled_cross_entropy(
             class weights). Default: True, as in the paper's released code; mmseg's default is
             False.
         return_accuracy: Whether to return the pixel accuracy too. Default: False.
+        check: What looks at the labels. Default: :func:`check_labels`, which on a GPU makes the
+            host wait for them; a loss has one that does not.
 
     Returns:
         The mean loss, a scalar, 0 (with gradient 0) if all pixels
@@ -54,8 +57,7 @@ def upsampled_cross_entropy(
         any of them is right.
 
     Raises:
-        ValueError: If the shapes do not fit, or a label is neither a class nor ``ignore_index``; on
-            CUDA the latter with the next call, so that the host never waits for the labels.
+        ValueError: If the shapes do not fit, or a label is neither a class nor ``ignore_index``.
         RuntimeError: In a backward pass that asks for a second derivative.
     """
     if logits.ndim != 4 or labels.ndim != 3 or len(logits) != len(labels):
@@ -68,9 +70,10 @@ def upsampled_cross_entropy(
             f'class_weight must have one value for each of the {logits.shape[1]} classes, but got '
             f'{len(class_weight)}.'
         )
-    loss, accuracy = _UpsampledCrossEntropy.apply(
+    loss, accuracy, extremes = _UpsampledCrossEntropy.apply(
         logits, labels, align_corners, ignore_index, class_weight, avg_non_ignore
     )
+    check(extremes, logits.shape[1], ignore_index)
     return (loss, accuracy) if return_accuracy else loss
 
 
@@ -90,20 +93,19 @@ class _UpsampledCrossEntropy(torch.autograd.Function):
                 class_weight,
                 ctx.needs_input_grad[0],
             )
-        check_labels(extremes, logits.shape[1], ignore_index)
         if not avg_non_ignore:
             weight = weight + (labels.numel() - labelled)
         # mmseg's guard: nothing labelled gives 0
         eps = torch.finfo(torch.float32).eps
         weight = weight + eps
         accuracy = (correct + eps) * (100 / (labelled + eps))
-        ctx.mark_non_differentiable(accuracy)
+        ctx.mark_non_differentiable(accuracy, extremes)
         if grad is not None:
             ctx.save_for_backward(grad.div_(weight))
-        return loss / weight, accuracy.reshape(1)
+        return loss / weight, accuracy.reshape(1), extremes
 
     @staticmethod
-    def backward(ctx, grad_loss, _):
+    def backward(ctx, grad_loss, *_):
         # once_differentiable sees no graph here: it would leave second derivatives out silently
         if torch.is_grad_enabled():
             raise RuntimeError(
