@@ -350,6 +350,7 @@ def test_a_fresh_process_imports_it_after_mmseg_and_without_pkg_resources():
     script = """
 import sys
 sys.modules['pkg_resources'] = None
+sys.modules['timm'] = None  # mmseg imports it where it is there, and it torchvision
 from mmengine.runner import Runner
 from mmseg.registry import MODELS, PARAM_SCHEDULERS
 import mmseg_deeplabv3x
