@@ -193,33 +193,15 @@ def aligned_size(size: int, output_stride: int) -> int:
     Only for such sizes do the corner pixels of the input and of the feature map coincide, which
     bilinear upsampling with ``align_corners=True`` takes for granted (the released code's rule).
     """
-    return -(-(size - 1) // output_stride) * output_stride + 1
+    # by positive numbers alone: exported, a division may round towards zero
+    return (size + output_stride - 2) // output_stride * output_stride + 1
 
 
-def valid_taps(height: int, width: int, rate: int) -> dict[int, int]:
-    """How many positions of a map a 3x3 filter at a rate sees with how many valid taps.
+def valid_tap_share(height: int, width: int, rate: int) -> float:
+    """Share of the products of a 3x3 filter at a rate that are not with the zero padding.
 
-    A tap is valid if it falls on the map and not on the zero padding. As the rate grows to the
-    size of the map all positions fall to one valid tap, the centre (paper, Fig. 4).
-
-    Args:
-        height: Height of the feature map.
-        width: Width of the feature map.
-        rate: Atrous rate.
-
-    Returns:
-        Number of valid taps (1, 2, 3, 4, 6 or 9) -> number of positions.
+    A tap is valid if it falls on the map (height, width). As the rate grows to the size of the map
+    all positions fall to one valid tap of nine, the centre (paper, Fig. 4).
     """
-    counts: dict[int, int] = {}
-    for rows, row_positions in _valid_taps_1d(height, rate).items():
-        for cols, col_positions in _valid_taps_1d(width, rate).items():
-            taps = rows * cols
-            counts[taps] = counts.get(taps, 0) + row_positions * col_positions
-    return dict(sorted(counts.items()))
-
-
-def _valid_taps_1d(size: int, rate: int) -> dict[int, int]:
-    one_sided = 2 * min(rate, size - rate) if rate < size else 0
-    three = max(size - 2 * rate, 0)
-    counts = {1: size - one_sided - three, 2: one_sided, 3: three}
-    return {taps: positions for taps, positions in counts.items() if positions}
+    rows, columns = (size + 2 * max(size - rate, 0) for size in (height, width))
+    return rows * columns / (9 * height * width)
