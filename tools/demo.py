@@ -7,29 +7,26 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import shlex
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from common.child_process import run_child
+from common.child_process import CommandError, run_command
 
 from mmseg_deeplabv3x.datasets import ShapesDataset, generate_shapes
 from mmseg_deeplabv3x.engine.checkpoints.resume import last_checkpoint
 from mmseg_deeplabv3x.evaluation.confusion import (
     class_iou,
-    commonest_class_iou,
     folder_confusion,
     iou_table,
+    most_frequent_class_iou,
 )
 
 CONFIG = 'configs/deeplabv3x_r18_os16_shapes.py'
-DATA = Path('data/shapes')
-WORK_DIR = Path('work_dirs/demo')
 AT_8 = ['--output-stride', '8']
 EVALUATIONS = {
     'output_stride 16': ('os16', []),
@@ -38,33 +35,48 @@ EVALUATIONS = {
 }
 
 
-def main(checkout: Path) -> None:
+def main(
+    checkout: Path,
+    data: Path = Path('data/shapes'),
+    work_dir: Path = Path('work_dirs/demo'),
+    num_train: int = 800,
+    num_val: int = 100,
+    cfg_options: Sequence[str] = (),
+) -> None:
     """Run the steps one after the other and print what came out.
 
     Args:
-        checkout: Folder with ``configs/`` and ``tools/``; data and results go there.
+        checkout: Folder with ``configs/`` and ``tools/``, to which paths are relative.
+        data: Folder of the dataset, the one that the config names.
+        work_dir: Folder of the results; what is there is removed.
+        num_train: Images to train on.
+        num_val: Images to evaluate on.
+        cfg_options: Settings of training and evaluations, 'key=value'.
     """
     os.chdir(checkout)
-    shutil.rmtree(WORK_DIR, ignore_errors=True)
-    WORK_DIR.mkdir(parents=True)
+    shutil.rmtree(work_dir, ignore_errors=True)
+    work_dir.mkdir(parents=True)
     classes = ShapesDataset.METAINFO['classes']
+    options = ['--cfg-options', *cfg_options] if cfg_options else []
     seconds = {}
 
-    with step('dataset', f'Draw the Shapes dataset into {DATA}, unless it is there', seconds):
-        generate_shapes(DATA)
+    with step('dataset', f'Draw the Shapes dataset into {data}, unless it is there', seconds):
+        generate_shapes(data, num_train, num_val)
+    training = work_dir / 'training'
     with step('training', 'Train a small DeepLabv3 at output_stride 16', seconds):
-        call('training', 'tools/train.py', CONFIG, '--work-dir', WORK_DIR / 'training')
-    checkpoint = os.path.relpath(last_checkpoint(str(WORK_DIR / 'training')))
+        call('tools/train.py', CONFIG, '--work-dir', training, *options, log=f'{training}.log')
+    checkpoint = os.path.relpath(last_checkpoint(str(training)))
 
     columns = {}
-    for title, (name, options) in EVALUATIONS.items():
-        folder = WORK_DIR / name
+    for title, (name, flags) in EVALUATIONS.items():
+        folder = work_dir / name
         output = ['--work-dir', folder, '--out', folder / 'ids', '--show-dir', folder / 'pictures']
+        arguments = [CONFIG, checkpoint, *output, *flags, *options]
         with step(title, f'Evaluate at {title}', seconds):
-            call(name, 'tools/test.py', CONFIG, checkpoint, *output, *options)
-            matrix = folder_confusion(folder / 'ids', DATA / 'SegmentationClass', len(classes))
+            call('tools/test.py', *arguments, log=f'{folder}.log')
+            matrix = folder_confusion(folder / 'ids', data / 'SegmentationClass', len(classes))
         columns[title] = class_iou(matrix)
-    columns['chance'] = commonest_class_iou(matrix)
+    columns['chance'] = most_frequent_class_iou(matrix)
 
     print(f'\n{iou_table(classes, columns)}\nchance: answering "background" everywhere\n')
     print('Time:')
@@ -72,7 +84,7 @@ def main(checkout: Path) -> None:
         print(f'  {name:<32}{spent:4.0f} s')
     print('\nPictures, image | ground truth | prediction:')
     for name, _ in EVALUATIONS.values():
-        print(f'  {WORK_DIR / name / "pictures"}')
+        print(f'  {work_dir / name / "pictures"}')
 
 
 @contextmanager
@@ -82,28 +94,17 @@ def step(name: str, headline: str, seconds: dict[str, float]) -> Iterator[None]:
     print(f'\n[{len(seconds) + 1}/{2 + len(EVALUATIONS)}] {headline}', flush=True)
     try:
         yield
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, CommandError) as error:
         sys.exit(f'Failed: {error}')
     seconds[name] = time.time() - started
     print(f'  took {seconds[name]:.0f} s', flush=True)
 
 
-def call(name: str, *command: str | os.PathLike) -> None:
+def call(*command: str | os.PathLike, log: str) -> None:
     """Run a tool, its whole output into a file, its progress on the screen."""
     command = [sys.executable, *map(str, command)]
-    shown = shlex.join(command).replace(f'{os.getcwd()}/', '')
-    print(f'  {shown}', flush=True)
-    log = WORK_DIR / f'{name}.log'
-    status, last = run_child(command, log, _show)
-    if status:
-        sys.exit(
-            f'\n{last}\nFailed with exit code {status}: {shown}\nIts whole output is in {log}.'
-        )
-
-
-def _show(progress: re.Match) -> None:
-    mode, done, left, loss = progress.groups()
-    print(f'  {mode} {done}, {left} left' + (f', {loss}' if loss else ''), flush=True)
+    print(f'  {shlex.join(command)}'.replace(f'{os.getcwd()}/', ''), flush=True)
+    run_command(command, Path(log))
 
 
 if __name__ == '__main__':

@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from prettytable import PrettyTable, TableStyle
 from torch import Tensor
 
 from ..datasets.reading import read_mask
@@ -131,12 +132,12 @@ def class_iou(matrix: np.ndarray) -> np.ndarray:
     return class_scores(class_areas(matrix))['IoU']
 
 
-def commonest_class_iou(matrix: np.ndarray) -> np.ndarray:
-    """IoU of each class for who always answers with the commonest class: the level of chance."""
+def most_frequent_class_iou(matrix: np.ndarray) -> np.ndarray:
+    """IoU of each class if every pixel were given the most frequent label: the level of chance."""
     labels = matrix.sum(1)
-    answers = np.zeros_like(matrix)
-    answers[:, labels.argmax()] = labels
-    return class_iou(answers)
+    constant = np.zeros_like(matrix)
+    constant[:, labels.argmax()] = labels
+    return class_iou(constant)
 
 
 def folder_confusion(predictions: Path, labels: Path, num_classes: int) -> np.ndarray:
@@ -174,32 +175,26 @@ def folder_confusion(predictions: Path, labels: Path, num_classes: int) -> np.nd
     return total
 
 
-def class_table(classes: list, columns: dict[str, np.ndarray], head: str, foot: str) -> str:
-    """Writes scores of each class and their mean, in percent.
+def class_table(classes: list, columns: dict[str, np.ndarray], title: str, mean: str) -> str:
+    """Writes scores of each class and their mean, in percent, as a Markdown table.
 
     Args:
         classes: Names of the classes.
         columns: (num_classes,) scores, by the title of their column.
-        head: Title of the first column.
-        foot: Name of the last row, the mean over the classes that have a score.
+        title: Of the column of names.
+        mean: Name of the last row, the mean over the classes that have a score.
 
     Returns:
         The table, without a line break at its end.
     """
-    first = max(len(name) for name in [*classes, head, foot])
-    widths = [max(len(title), 6) for title in columns]
-
-    def row(name, cells):
-        return '  '.join([name.ljust(first)] + [c.rjust(w) for c, w in zip(cells, widths)])
-
-    def numbers(values):
-        return ['-' if np.isnan(value) else f'{100 * value:.1f}' for value in values]
-
-    rule = '-' * len(row('', [''] * len(columns)))
-    lines = [row(head, columns), rule]
-    lines += [row(name, numbers(values)) for name, *values in zip(classes, *columns.values())]
-    lines += [rule, row(foot, numbers([np.nanmean(values) for values in columns.values()]))]
-    return '\n'.join(lines)
+    table = PrettyTable([title, *columns])
+    table.set_style(TableStyle.MARKDOWN)
+    table.align = 'r'
+    table.align[title] = 'l'
+    scores = np.array([*columns.values()])
+    for name, values in zip([*classes, mean], [*scores.T, np.nanmean(scores, axis=1)]):
+        table.add_row([name, *('-' if np.isnan(v) else f'{100 * v:.1f}' for v in values)])
+    return table.get_string()
 
 
 def iou_table(classes: list, columns: dict[str, np.ndarray]) -> str:

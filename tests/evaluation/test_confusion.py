@@ -11,10 +11,10 @@ from PIL import Image
 from mmseg_deeplabv3x.evaluation import confusion
 from mmseg_deeplabv3x.evaluation.confusion import (
     class_iou,
-    commonest_class_iou,
     confusion_matrix,
     folder_confusion,
     iou_table,
+    most_frequent_class_iou,
 )
 
 
@@ -83,10 +83,10 @@ def test_a_class_that_is_nowhere_has_no_iou():
     np.testing.assert_array_equal(class_iou(np.diag([3, 0, 2])), [1, np.nan, 1])
 
 
-def test_always_answering_the_commonest_class():
+def test_the_same_answer_everywhere():
     labels = np.repeat([0, 1, 2], [60, 30, 10])
     matrix = confusion_matrix(labels, labels, 3)
-    np.testing.assert_allclose(commonest_class_iou(matrix), [0.6, 0, 0])
+    np.testing.assert_allclose(most_frequent_class_iou(matrix), [0.6, 0, 0])
 
 
 def write(folder, name, ids):
@@ -119,6 +119,7 @@ def test_folders_that_do_not_match_are_refused(tmp_path):
 
 def test_table():
     table = iou_table(['sky', 'tree'], {'16': np.array([0.5, np.nan]), 'flip': np.array([1, 0.25])})
-    rows = [line.split() for line in table.split('\n') if line.strip('-')]
-    assert rows[1:] == [['sky', '50.0', '100.0'], ['tree', '-', '25.0'], ['mIoU', '50.0', '62.5']]
+    header, _, *rows = (line.replace('|', ' ').split() for line in table.split('\n'))
+    assert header == ['IoU', 'in', '%', '16', 'flip']
+    assert rows == [['sky', '50.0', '100.0'], ['tree', '-', '25.0'], ['mIoU', '50.0', '62.5']]
     assert len({len(line) for line in table.split('\n')}) == 1

@@ -40,6 +40,18 @@ def run_tool():
 
 
 @pytest.fixture(scope='session')
+def table_cells():
+    """``table_cells(text)`` gives the cells of the Markdown tables in a text, its titles first."""
+
+    def cells(text):
+        rows = [line.split('|')[1:-1] for line in text.splitlines() if line.startswith('|')]
+        rows = [[cell.strip() for cell in row] for row in rows]
+        return [row for row in rows if not set(''.join(row)) <= set(':-') or '-' in row]
+
+    return cells
+
+
+@pytest.fixture(scope='session')
 def in_one_process():
     """Runner of several command lines, one after the other in one process: importing takes long.
 

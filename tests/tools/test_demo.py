@@ -1,15 +1,58 @@
 from __future__ import annotations
 
+import re
 import runpy
 from pathlib import Path
 
 import demo
+import numpy as np
 import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
-def work_dir(tmp_path, monkeypatch):
-    monkeypatch.setattr(demo, 'WORK_DIR', tmp_path)
+def same_folder(monkeypatch):
+    """The demo changes into the checkout; the tests after it are where they were."""
+    monkeypatch.chdir(Path.cwd())
+
+
+def test_the_demo_end_to_end(tmp_path, capfd, monkeypatch):
+    """From no data to table and pictures; small, and trained for four iterations."""
+    monkeypatch.setenv('OMP_NUM_THREADS', '1')
+    data, work_dir = tmp_path / 'data', tmp_path / 'work'
+    options = [f'{split}_dataloader.dataset.data_root={data}' for split in ('train', 'val', 'test')]
+    options += [f'{split}_dataloader.num_workers=0' for split in ('train', 'val', 'test')]
+    options += [
+        f'{split}_dataloader.persistent_workers=False' for split in ('train', 'val', 'test')
+    ]
+    options += ['model.backbone.base_channels=8', 'model.decode_head.in_channels=64']
+    options += ['model.decode_head.channels=16', 'train_dataloader.batch_size=2']
+    options += ['train_cfg.max_iters=4', 'train_cfg.val_interval=4']
+    (work_dir / 'old').mkdir(parents=True)
+    demo.main(ROOT, data, work_dir, num_train=4, num_val=2, cfg_options=options)
+
+    shown = capfd.readouterr().out
+    assert [line for line in shown.splitlines() if re.match(r'\[\d/5\]', line)]
+    rows = [[cell.strip() for cell in line.split('|')[1:-1]] for line in shown.splitlines()
+            if line.startswith('|')]  # fmt: skip
+    assert rows[0] == ['IoU in %', *demo.EVALUATIONS, 'chance']
+    assert rows[2][0] == 'background' and rows[-1][0] == 'mIoU'
+    labels = np.concatenate([
+        np.asarray(Image.open(data / 'SegmentationClass' / path.name)).ravel()
+        for path in (work_dir / 'os16/ids').iterdir()
+    ])  # fmt: skip
+    background = np.mean(labels[labels != 255] == 0)
+    assert float(rows[2][-1]) == pytest.approx(100 * background, abs=0.06)
+    scores = [float(score) for score in rows[-1][1:4]]
+    for (name, _), score in zip(demo.EVALUATIONS.values(), scores):
+        assert len(list((work_dir / name / 'ids').glob('*.png'))) == 2
+        assert len(list((work_dir / name / 'pictures').rglob('*.png'))) == 2
+        # what the tool itself says, by another count
+        logged = re.findall(r'mIoU: +([\d.]+)', (work_dir / f'{name}.log').read_text())
+        assert float(logged[-1]) == pytest.approx(score, abs=0.06)
+    assert not (work_dir / 'old').exists()
 
 
 def script(tmp_path, *lines):
@@ -18,41 +61,14 @@ def script(tmp_path, *lines):
     return path
 
 
-LOG = (
-    'mmengine - INFO - a whole config',
-    'mmengine - INFO - Iter(train) [ 50/600]  lr: 2.0e-02  eta: 0:01:50  time: 0.2  loss: 0.77',
-    'mmengine - INFO - Iter(val) [100/100]    eta: 0:00:03  time: 0.04  data_time: 0.003',
-    'mmengine - INFO - Iter(val) [100/100]    aAcc: 83.5600  mIoU: 20.1200',
-)
-
-
-def test_the_screen_shows_command_and_progress_and_the_log_everything(tmp_path, capsys):
-    tool = script(tmp_path, f'for line in {LOG!r}: print(line)')
-    demo.call('training', tool, '--flag', 7)
-    first, *progress = capsys.readouterr().out.splitlines()
-    assert first.endswith(f'{tool} --flag 7')
-    assert progress == ['  train 50/600, 0:01:50 left, loss: 0.77', '  val 100/100, 0:00:03 left']
-    assert (tmp_path / 'training.log').read_text().splitlines() == list(LOG)
-
-
-def test_a_failing_command_is_named_with_its_last_words(tmp_path):
+def test_a_failing_command_ends_the_demo_with_its_last_words(tmp_path, capsys):
     tool = script(tmp_path, 'import sys', 'print("so far so good", flush=True)', 'sys.exit("oops")')
-    with pytest.raises(SystemExit) as stop:
-        demo.call('training', tool)
+    with pytest.raises(SystemExit) as stop, demo.step('a', 'A', {}):
+        demo.call(tool, '--flag', log=f'{tmp_path}/tool.log')
+    assert capsys.readouterr().out.rstrip().endswith(f'{tool} --flag'), 'the command is shown'
     message = str(stop.value)
-    assert 'so far so good\noops' in message
-    assert 'exit code 1' in message and str(tool) in message
-    assert str(tmp_path / 'training.log') in message
-
-
-def test_steps_are_numbered_and_timed(capsys):
-    seconds = {}
-    for name in 'ab':
-        with demo.step(name, f'Headline {name}', seconds):
-            pass
-    assert list(seconds) == ['a', 'b']
-    printed = capsys.readouterr().out
-    assert '[1/5] Headline a' in printed and '[2/5] Headline b' in printed
+    assert message.startswith('Failed: ') and 'so far so good\noops' in message
+    assert 'Exit code 1' in message and f'{tmp_path}/tool.log' in message
 
 
 def test_a_step_that_cannot_go_on_says_so_in_one_sentence():
@@ -63,6 +79,6 @@ def test_a_step_that_cannot_go_on_says_so_in_one_sentence():
 def test_asking_for_help_starts_nothing(monkeypatch, capsys):
     monkeypatch.setattr('sys.argv', ['demo.py', '--help'])
     with pytest.raises(SystemExit) as stop:
-        runpy.run_path(str(Path(__file__).parents[2] / 'tools/demo.py'), run_name='__main__')
+        runpy.run_path(str(ROOT / 'tools/demo.py'), run_name='__main__')
     assert stop.value.code == 0
     assert 'work_dirs/demo' in capsys.readouterr().out

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
+from common.child_process import CommandError
 from mmengine.config import Config
-from paper_tables import process
+from paper_tables import train_evaluate
 from paper_tables.cli import main
-from paper_tables.process import ToolError
 
 
 def test_list(capsys):
@@ -63,9 +63,9 @@ def test_problems_end_with_one_sentence(argv, message, capsys):
 
 def test_a_failing_row_ends_with_its_reason(monkeypatch, tmp_path):
     def broken(config, folder):
-        raise ToolError('train failed')
+        raise CommandError('train failed')
 
-    monkeypatch.setattr(process, 'train', broken)
+    monkeypatch.setattr(train_evaluate, 'train', broken)
     with pytest.raises(SystemExit) as error:
         main(['run', 'table5/mg111', '--dataset', 'shapes', '--work-dir', str(tmp_path)])
     assert str(error.value) == 'paper.py: 1 failed: table5/mg111, seed 0: train failed'
@@ -92,4 +92,4 @@ def test_a_row_is_trained_and_evaluated(shapes_root, tmp_path, capsys, monkeypat
     assert 0 <= result['miou'] <= 100 and result['training'] == 'table5/mg124-pool'
     assert (work_dir / 'table5/mg124-pool/seed0/training/iter_2.pth').is_file()
     main(['compare', str(work_dir)])
-    assert '| table10/train16-eval8 |' in capsys.readouterr().out
+    assert '| table10/train16-eval8 ' in capsys.readouterr().out

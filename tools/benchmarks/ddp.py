@@ -12,11 +12,13 @@ from types import SimpleNamespace
 
 import torch
 import torch.distributed as dist
+from common.markdown_table import markdown_table
 from mmengine.model import MMDistributedDataParallel
 
 from mmseg_deeplabv3x.cli.arguments import add_cfg_options, config_file
 from mmseg_deeplabv3x.engine.hooks.gradient_compression_hook import GradientCompressionHook
 from mmseg_deeplabv3x.files import write_file
+from mmseg_deeplabv3x.progress import track
 
 from .scale import Point, load_network, random_batch
 from .timing import spread
@@ -71,9 +73,17 @@ def _table(result, args):
         f'{result["parameters"] / 1e6:.1f} M parameters, {args.batch}x{args.crop}x{args.crop} a '
         f'process, {args.threads} thread(s) each, torch {torch.__version__}',
         '',
-        '| | ms a step | CPU ms | img/s | efficiency | CPU efficiency | MiB sent by each |',
-        '|---|---:|---:|---:|---:|---:|---:|',
     ]
+    titles = [
+        '',
+        'ms a step',
+        'CPU ms',
+        'img/s',
+        'efficiency',
+        'CPU efficiency',
+        'MiB sent by each',
+    ]
+    rows = []
     for variant in VARIANTS:
         images = args.batch * (1 if variant == ALONE else PROCESSES)
         cells = [
@@ -84,13 +94,13 @@ def _table(result, args):
             *('1' if variant == ALONE else _over(times, ALONE, variant) for times in (ms, cpu_ms)),
             f'{median(mib[variant]):.1f}',
         ]
-        lines.append(f'| {" | ".join(cells)} |')
+        rows.append(cells)
     share, cpu_share = (
         spread([100 * (1 - a / b) for a, b in zip(times[APART], times[TOGETHER])], '.0f')
         for times in (ms, cpu_ms)
     )
     end = f'Of a step of two, the exchange takes {share} %, of its CPU time {cpu_share} %.'
-    return '\n'.join([*lines, '', end])
+    return '\n'.join([*lines, markdown_table(titles, rows), '', end])
 
 
 def _over(times, one, other):
@@ -122,16 +132,12 @@ def _process(rank, args, folder):
         COMPRESSED: lambda: compressed.train_step(batch, its_optimizer),
     }
     ms, cpu_ms, mib = ({variant: [] for variant in variants} for _ in range(3))
-    start = time.monotonic()
-    for number in range(args.rounds + 1):  # the first one warms up
+    rounds = range(args.rounds + 1)  # the first one warms up
+    for number in track(rounds, 'rounds') if rank == 0 else rounds:
         for name, variant in variants.items():
             for values, value in zip((ms, cpu_ms, mib), _measure(variant)):
                 values[name] += [value] * (number > 0)
-        if rank == 0:
-            left = round((time.monotonic() - start) / (number + 1) * (args.rounds - number))
-            print(f'\rround {number} of {args.rounds}, about {left} s left ', end='', flush=True)
     if rank == 0:
-        print('\r' + ' ' * 50 + '\r', end='', flush=True)
         parameters = sum(p.numel() for p in plain.parameters())
         result = dict(parameters=parameters, ms=ms, cpu_ms=cpu_ms, mib=mib)
         Path(folder, 'result.json').write_text(json.dumps(result))

@@ -14,7 +14,8 @@ from tempfile import TemporaryDirectory
 import mmseg
 import numpy as np
 import torch
-from common.child_process import run_child
+from common.child_process import run_command
+from common.markdown_table import markdown_table
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.hooks import Hook
@@ -25,6 +26,7 @@ from mmseg.registry import DATASETS, MODELS
 from mmseg_deeplabv3x.atrous import aspp_rates
 from mmseg_deeplabv3x.cli.arguments import add_cfg_options, config_file
 from mmseg_deeplabv3x.datasets.reading import read_mask
+from mmseg_deeplabv3x.progress import track
 
 from .baselines import PaperSizedASPPHead
 from .interleaved import device
@@ -32,9 +34,7 @@ from .timing import spread
 
 THEIR_TOOL = Path(mmseg.__file__).parent / '.mim/tools/test.py'
 OUR_TOOL = Path(__file__).parents[1] / 'test.py'
-HEADER = (
-    '| variant | images/s | faster | CPU time of an image, ms | faster |\n|---|---:|---:|---:|---:|'
-)
+TITLES = ('variant', 'images/s', 'faster', 'CPU time of an image, ms', 'faster by CPU time')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> str:
         class that mmseg gives them, how many classes those are, and the mIoU of each variant.
 
     Raises:
-        RuntimeError: If a tool fails, with the end of its output.
+        CommandError: If a tool fails, with the end of its output.
         ValueError: If nothing comes after the first batch.
     """
     if args.images is not None and args.images <= args.batch_size:
@@ -81,19 +81,17 @@ def run(args: argparse.Namespace) -> str:
         )
     with TemporaryDirectory() as folder:
         variants = _variants(args, Path(folder))
-        _say('predictions to compare')
-        same, classes = _same_pixels([variant('--out') for variant in variants.values()])
+        predict = track(variants.values(), 'predictions to compare')
+        same, classes = _same_pixels([variant('--out') for variant in predict])
         times = {name: [] for name in variants}
-        for number in range(args.rounds):
+        for _ in track(range(args.rounds), 'rounds'):
             for name, variant in variants.items():
-                _say(f'round {number + 1} of {args.rounds}: {name}')
                 times[name].append(json.loads(variant().read_text()))
-        _say('')
     first = next(iter(times.values()))
     rows = [_row(name, records, first) for name, records in times.items()]
     scores = [f'{name}: {records[0]["mIoU"]:.2f}' for name, records in times.items()]
     return '\n'.join(
-        [device(), '', HEADER, *rows, '']
+        [device(), '', markdown_table(TITLES, rows), '']
         + [f"Pixels with mmseg's class: {', '.join(f'{100 * s:.4f} %' for s in same)}"]
         + [f'Classes predicted: {classes}']
         + [f'mIoU: {", ".join(scores)}']
@@ -159,10 +157,6 @@ def mmseg_config(cfg: Config) -> Config:
     return cfg
 
 
-def _say(progress):
-    print(f'\r{progress:70}\r', end='', flush=True)
-
-
 def _variants(args, folder):
     """By name, what evaluates once, and gives the folder of predictions or the times' file."""
     cfg = Config.fromfile(args.config)
@@ -177,15 +171,15 @@ def _variants(args, folder):
     checkpoint = args.checkpoint or _random_weights(cfg, folder / 'weights.pth')
     fast = [OUR_TOOL, '--fast']
     return {
-        'mmseg': _way([THEIR_TOOL], mmseg_config(cfg), checkpoint, folder / 'mmseg'),
-        'ours, --fast': _way(fast, cfg, checkpoint, folder / 'ours'),
-        f'ours, --fast, batches of {args.batch_size}': _way(
+        'mmseg': _variant([THEIR_TOOL], mmseg_config(cfg), checkpoint, folder / 'mmseg'),
+        'ours, --fast': _variant(fast, cfg, checkpoint, folder / 'ours'),
+        f'ours, --fast, batches of {args.batch_size}': _variant(
             fast, batches, checkpoint, folder / 'batches'
         ),
     }
 
 
-def _way(tool, cfg, checkpoint, folder):
+def _variant(tool, cfg, checkpoint, folder):
     folder.mkdir()
     times, predictions = folder / 'times.json', folder / 'predictions'
     cfg.custom_hooks = [
@@ -198,11 +192,7 @@ def _way(tool, cfg, checkpoint, folder):
         argv = [tool[0], folder / 'config.py', checkpoint, *tool[1:], '--work-dir', folder]
         if flags:
             argv += [*flags, predictions]
-        status, last = run_child(
-            [sys.executable, *map(str, argv)], folder / 'log.txt', lambda progress: None
-        )
-        if status:
-            raise RuntimeError(f'{tool[0]} failed with the status {status}:\n{last}')
+        run_command([sys.executable, *argv], folder / 'log.txt', show=False)
         return predictions if flags else times
 
     return evaluate
@@ -243,4 +233,4 @@ def _row(name, records, first):
         cells.append(spread([1e3 * t if per_image else 1 / t for t in each], form))
         ratios = [a / b for a, b in zip(theirs, each)]
         cells.append('1' if records is first else spread(ratios, '.2f'))
-    return f'| {" | ".join(cells)} |'
+    return cells

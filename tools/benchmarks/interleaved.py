@@ -10,8 +10,10 @@ from collections.abc import Callable, Mapping
 from statistics import median
 
 import torch
+from common.markdown_table import markdown_table
 
 from mmseg_deeplabv3x.files import write_file
+from mmseg_deeplabv3x.progress import Progress
 
 from .memory import peak_extra_memory
 from .timing import cpu_ms, spread
@@ -42,15 +44,15 @@ def compare(case: str, variants: Variants, rounds: int, memory: bool = True) -> 
         ``case``, and by variant ``ms`` (one time a round) and ``mib`` (the peak of all new
         tensors, None if not counted).
     """
-    mib = {}
-    for name, variant in variants.items():
-        mib[name] = _peak(variant) / 2**20 if memory else variant() and None
-    times = {name: [] for name in variants}
-    for number in range(rounds):
-        print(f'\r{case}: round {number + 1} of {rounds} ', end='', flush=True)
+    mib, times = {}, {name: [] for name in variants}
+    with Progress(case, (rounds + 1) * len(variants)) as progress:
         for name, variant in variants.items():
-            times[name].append(elapsed_ms(variant))
-    print('\r' + ' ' * 70 + '\r', end='', flush=True)
+            mib[name] = _peak(variant) / 2**20 if memory else variant() and None
+            progress.advance()
+        for _ in range(rounds):
+            for name, variant in variants.items():
+                times[name].append(elapsed_ms(variant))
+                progress.advance()
     return dict(case=case, variants={n: dict(ms=times[n], mib=mib[n]) for n in variants})
 
 
@@ -95,10 +97,7 @@ def report(results: list[dict], args: argparse.Namespace) -> str:
     if args.plot:
         plot(results, args.plot)
     rated = any('gflop' in result for result in results)
-    lines = [
-        '| case | variant | ms | faster | MiB |' + ' img/s | GFLOP/s | of the peak |' * rated,
-        '|---|---|---:|---:|---:|' + '---:|---:|---:|' * rated,
-    ]
+    rows = []
     for result in results:
         first = next(iter(result['variants'].values()))
         for name, variant in result['variants'].items():
@@ -112,8 +111,16 @@ def report(results: list[dict], args: argparse.Namespace) -> str:
             ]
             if rated:
                 cells += _rates(result, name)
-            lines.append(f'| {" | ".join(cells)} |')
-    return '\n'.join([device(), '', *lines])
+            rows.append(cells)
+    titles = [
+        'case',
+        'variant',
+        'ms',
+        'faster',
+        'MiB',
+        *['img/s', 'GFLOP/s', 'of the peak'] * rated,
+    ]
+    return f'{device()}\n\n{markdown_table(titles, rows, texts=2)}'
 
 
 def _rates(result, name):

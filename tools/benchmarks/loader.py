@@ -14,6 +14,7 @@ from statistics import median
 
 import cv2
 import torch
+from common.markdown_table import markdown_table
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
@@ -21,6 +22,7 @@ from mmseg.registry import DATASETS
 
 from mmseg_deeplabv3x.cli.arguments import add_cfg_options, config_file
 from mmseg_deeplabv3x.files import write_file
+from mmseg_deeplabv3x.progress import track
 
 from . import pipeline
 from .timing import spread
@@ -140,13 +142,10 @@ def _compare(loader, variants, args):
     rows = [
         dict(variant=variant, rate=[], cpu=[], first=[], again=[], mib=[]) for variant in variants
     ]
-    for number in range(args.rounds):
-        print(f'\rround {number + 1} of {args.rounds} ', end='', flush=True)
-        for row in rows:
-            cfg = {**loader, 'persistent_workers': False, **row['variant']}
-            for name, value in measure(cfg, args.batches).items():
-                row[name].append(value)
-    print('\r' + ' ' * 20 + '\r', end='', flush=True)
+    for row in track(rows * args.rounds, 'variants, in rounds'):
+        cfg = {**loader, 'persistent_workers': False, **row['variant']}
+        for name, value in measure(cfg, args.batches).items():
+            row[name].append(value)
     return rows
 
 
@@ -242,7 +241,7 @@ def _table(name, rows):
     ]
     if rows[0]['again']:
         header.append('first of the next pass, ms')
-    lines = [header, ['---'] * len(header)]
+    lines = []
     for row in rows:
         ratios = [a / b for a, b in zip(row['rate'], rows[0]['rate'])]
         cells = [
@@ -256,4 +255,4 @@ def _table(name, rows):
         if row['again']:
             cells.append(spread([1e3 * value for value in row['again']], '.0f'))
         lines.append(cells)
-    return '\n'.join(f'| {" | ".join(cells)} |' for cells in lines)
+    return markdown_table(header, lines, texts=len(variants))

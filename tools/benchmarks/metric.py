@@ -6,6 +6,7 @@ import argparse
 from functools import partial
 
 import torch
+from common.markdown_table import markdown_table
 from mmseg.evaluation import IoUMetric
 from torch.nn import functional as F
 
@@ -15,9 +16,12 @@ from .timing import cpu_ms, spread
 
 # classes and image size: PASCAL VOC, ADE20K, Cityscapes
 SIZES = [(21, 375, 500), (150, 512, 683), (19, 1024, 2048)]
-HEADER = (
-    '| classes, image | IoUMetric, ms | ConfusionIoUMetric, ms | faster |'
-    ' with a trimap of 5 pixels, ms |\n|---|---|---|---|---|'
+TITLES = (
+    'classes, image',
+    'IoUMetric, ms',
+    'ConfusionIoUMetric, ms',
+    'faster',
+    'with a trimap of 5 pixels, ms',
 )
 
 
@@ -37,7 +41,7 @@ def run(args: argparse.Namespace) -> str:
         'faster' is the same of the ratio within a round.
     """
     torch.set_num_threads(1)
-    return '\n'.join([HEADER, *(_row(*size, args.rounds) for size in SIZES)])
+    return markdown_table(TITLES, [_row(*size, args.rounds) for size in SIZES])
 
 
 def _row(num_classes, height, width, rounds):
@@ -48,14 +52,13 @@ def _row(num_classes, height, width, rounds):
         for _ in range(rounds + 1)
     ]
     stock, ours, with_trimap = zip(*times[1:])  # the first round warms up
-    cells = [
+    return [
         f'{num_classes}, {height}x{width}',
         spread(stock, '.1f'),
         spread(ours, '.2f'),
         spread([a / b for a, b in zip(stock, ours)], '.0f') + ' x',
         spread(with_trimap, '.2f'),
     ]
-    return f'| {" | ".join(cells)} |'
 
 
 def metrics(num_classes: int) -> list:

@@ -13,13 +13,16 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import torch
+from common.markdown_table import markdown_table
 from mmcv.transforms import Compose
 from mmengine.registry import DefaultScope
 from PIL import Image
 
 from mmseg_deeplabv3x.files import write_file
+from mmseg_deeplabv3x.progress import track
 
 from .interleaved import plot
+from .timing import spread
 
 
 class Case(NamedTuple):
@@ -70,7 +73,8 @@ def run(args: argparse.Namespace) -> str:
     with tempfile.TemporaryDirectory() as folder, DefaultScope.overwrite_default_scope('mmseg'):
         for case in CASES:
             infos = write_files(folder, case, args.images)
-            times = np.array([_round(case, infos, seed) for seed in range(args.rounds)])
+            seeds = track(range(args.rounds), f'{case.width}x{case.height} {case.image_suffix}')
+            times = np.array([_round(case, infos, seed) for seed in seeds])
             numbers.append(_numbers(case, infos, times))
             tables.append(_table(numbers[-1]))
     if args.json:
@@ -212,17 +216,13 @@ def _bars(numbers):
 
 
 def _table(numbers):
-    lines = [f'| {_title(numbers)} | mmseg, ms | ours, ms | faster |', '|---|---|---|---|']
-    for step, (mmseg, ours) in numbers['steps_ms'].items():
-        lines.append(f'| {step} | {mmseg:.1f} | {ours:.1f} | {mmseg / ours:.1f} x |')
-    mmseg, ours = numbers['mmseg_ms'], numbers['ours_ms']
-    lines.append(
-        f'| **sample** | {_spread(mmseg)} | {_spread(ours)} | **{_spread(numbers["faster"])} x** |'
-    )
-    per_second = [1e3 / median(variant) for variant in (mmseg, ours)]
-    lines.append(f'| samples a second and worker | {per_second[0]:.0f} | {per_second[1]:.0f} | |')
-    return '\n'.join(lines)
-
-
-def _spread(values):
-    return f'{median(values):.1f} ({min(values):.1f} to {max(values):.1f})'
+    rows = [
+        (step, f'{mmseg:.1f}', f'{ours:.1f}', f'{mmseg / ours:.1f} x')
+        for step, (mmseg, ours) in numbers['steps_ms'].items()
+    ]
+    mmseg, ours, faster = (numbers[name] for name in ('mmseg_ms', 'ours_ms', 'faster'))
+    whole = [spread(values, '.1f') for values in (mmseg, ours, faster)]
+    rows.append(('**sample**', *whole[:2], f'**{whole[2]} x**'))
+    per_second = [f'{1e3 / median(values):.0f}' for values in (mmseg, ours)]
+    rows.append(('samples a second and worker', *per_second, ''))
+    return markdown_table((_title(numbers), 'mmseg, ms', 'ours, ms', 'faster'), rows)

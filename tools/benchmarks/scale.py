@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import time
-from collections import Counter
 from statistics import median
 from typing import NamedTuple
 
 import torch
+from common.markdown_table import markdown_table
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
@@ -22,6 +21,7 @@ from torch import nn
 from mmseg_deeplabv3x.cli.arguments import add_cfg_options, config_file
 from mmseg_deeplabv3x.files import write_file
 from mmseg_deeplabv3x.paper.network import count_flops
+from mmseg_deeplabv3x.progress import track
 
 from .interleaved import add_arguments as add_common
 from .interleaved import compare, device
@@ -29,7 +29,7 @@ from .timing import spread
 
 KINDS = ('training step', 'prediction')
 NOTE = (
-    'per pixel, per FLOP: time and memory over that of the first row, divided by the same of the '
+    'per pixel, per FLOP: over that of the first row, divided by the same of the '
     'pixels and the FLOPs; 1 is in proportion, more is dearer'
 )
 
@@ -103,15 +103,14 @@ def run(args: argparse.Namespace) -> str:
         if torch.cuda.is_available():
             model.cuda()
         # what the optimizer keeps is no part of a step's memory
-        _way(KINDS[0], Point(33, 2, *stride_and_classes), model, optimizer)()
+        _step(KINDS[0], Point(33, 2, *stride_and_classes), model, optimizer)()
     variants = {
-        (kind, point): _way(kind, point, *networks[point[2:]])
+        (kind, point): _step(kind, point, *networks[point[2:]])
         for point in sorted(set(points.values()))
         for kind in KINDS
     }
-    # before the rounds once for the FLOPs and once for the memory; there on a GPU twice
-    variants = _tell_progress(variants, calls=args.rounds + 2 + torch.cuda.is_available())
-    flops = {case: count_flops(variant) for case, variant in variants.items()}
+    counted = track(variants.items(), 'FLOPs', len(variants))
+    flops = {case: count_flops(variant) for case, variant in counted}
     measured = compare('cost', variants, args.rounds)['variants']
     rows = [
         dict(kind=kind, axis=axis, value=value, flop=flops[kind, point], **measured[kind, point])
@@ -169,7 +168,7 @@ def random_batch(point: Point) -> dict:
     return dict(inputs=[integers(256, 3) for _ in samples], data_samples=samples)
 
 
-def _way(kind, point, model, optimizer):
+def _step(kind, point, model, optimizer):
     batch = random_batch(point)
 
     def train():
@@ -191,26 +190,6 @@ def _all_but_pooled_bn_train(model):
         pooling.eval()
 
 
-def _tell_progress(variants, calls):
-    seconds, done = {}, Counter()
-
-    def told(case, variant):
-        def call():
-            start = time.monotonic()
-            variant()
-            seconds[case] = time.monotonic() - start
-            done[case] += 1
-            left = f'{len(seconds)} of {len(variants)} for the first time'
-            if len(seconds) == len(variants):
-                rest = round(sum((calls - done[each]) * seconds[each] for each in variants))
-                left = f'about {rest // 60}:{rest % 60:02} left'
-            print(f'\r{case[0]}: {left}'.ljust(60), end='', flush=True)
-
-        return call
-
-    return {case: told(case, variant) for case, variant in variants.items()}
-
-
 def _ratios(row, first, point, base):
     """Time per pixel, time per FLOP and memory per pixel, over the first row's."""
     time_ratio = median(a / b for a, b in zip(row['ms'], first['ms']))
@@ -221,10 +200,8 @@ def _ratios(row, first, point, base):
 
 def _table(rows, points, base):
     first = next(row for row in rows if points[row['axis'], row['value']] == base)
-    lines = [
-        f'| {first["kind"]} | ms | per pixel | per FLOP | MiB | per pixel |',
-        '|---|---:|---:|---:|---:|---:|',
-    ]
+    titles = [first['kind'], 'ms', 'ms per pixel', 'ms per FLOP', 'MiB', 'MiB per pixel']
+    table = []
     whole = ', '.join(f'{axis} {value}' for axis, value in base._asdict().items())
     others = [row for row in rows if points[row['axis'], row['value']] != base]
     for row in [first, *others]:
@@ -232,8 +209,8 @@ def _table(rows, points, base):
         per_pixel, per_flop, memory = (f'{ratio:.2f}' for ratio in ratios)
         name = whole if row is first else f'{row["axis"]} {row["value"]}'
         cells = [name, spread(row['ms'], '.0f'), per_pixel, per_flop, f'{row["mib"]:.0f}', memory]
-        lines.append(f'| {" | ".join(cells)} |')
-    return '\n'.join(lines).replace('output_stride', 'output stride')
+        table.append(cells)
+    return markdown_table(titles, table)
 
 
 def _plot(rows, base):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from common.markdown_table import markdown_table
 from mmengine.config import Config
 from mmengine.runner import Runner
 
@@ -121,16 +122,14 @@ def iou_over_seeds(classes: Sequence[str], columns: dict[str, np.ndarray]) -> st
     Returns:
         The table: percent, mean over the seeds and, in brackets, smallest and largest.
     """
-    lines = [f'| IoU in % | {" | ".join(columns)} |', '|---|' + '---:|' * len(columns)]
-    for index, name in enumerate(classes):
-        lines.append(_row(name, [ious[:, index] for ious in columns.values()]))
-    lines.append(_row('**mean**', [ious.mean(axis=1) for ious in columns.values()]))
-    return '\n'.join(lines)
-
-
-def _row(name: str, seeds_of_columns: Sequence[np.ndarray]) -> str:
-    cells = [
-        f'{values.mean():.1f} ({values.min():.1f} to {values.max():.1f})'
-        for values in (100 * np.asarray(seeds) for seeds in seeds_of_columns)
+    rows = [
+        _row(name, [ious[:, index] for ious in columns.values()])
+        for index, name in enumerate(classes)
     ]
-    return f'| {name} | {" | ".join(cells)} |'
+    rows.append(_row('**mean**', [ious.mean(axis=1) for ious in columns.values()]))
+    return markdown_table(['IoU in %', *columns], rows)
+
+
+def _row(name: str, seeds_of_columns: Sequence[np.ndarray]) -> list[str]:
+    cells = (100 * seeds for seeds in seeds_of_columns)
+    return [name, *(f'{v.mean():.1f} ({v.min():.1f} to {v.max():.1f})' for v in cells)]

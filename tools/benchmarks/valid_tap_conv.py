@@ -8,7 +8,8 @@ import itertools
 import torch
 from torch.nn import functional as F
 
-from mmseg_deeplabv3x.ops.valid_tap_conv import conv2d_by_taps, valid_share
+from mmseg_deeplabv3x.atrous import valid_tap_share
+from mmseg_deeplabv3x.ops.valid_tap_conv import conv2d_by_taps
 
 from .interleaved import add_arguments as add_common
 from .interleaved import compare, report
@@ -44,7 +45,7 @@ def run(args: argparse.Namespace) -> str:
             'conv2d': _step(F.conv2d, x, weight, padding=rate, dilation=rate),
             'by taps': _step(conv2d_by_taps, x, weight, rate=rate),
         }
-        share = valid_share(args.size, args.size, rate)
+        share = valid_tap_share(args.size, args.size, rate)
         case = f'{args.size}x{args.size}, {layout}, rate {rate}, {share:.0%} of the taps on the map'
         results.append(compare(case, variants, args.rounds))
     return report(results, args)

@@ -9,18 +9,17 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from common.child_process import exit_on_sigterm
-
 from mmseg_deeplabv3x.datasets import generate_shapes
 from mmseg_deeplabv3x.engine.checkpoints.resume import read_checkpoint
 from mmseg_deeplabv3x.files import write_file
+from mmseg_deeplabv3x.progress import Progress
 
+from .checkpoints import Checkpoints
 from .compare import differences
-from .plan import INTERVAL, make_plan
+from .fault_injection import FaultInjection
+from .fault_plan import INTERVAL, make_plan
 from .report import report, verdict_on
-from .soak import Soak
-from .training import ChaosError, Training
-from .work_dir import WorkDir
+from .training_process import ChaosError, TrainingProcess
 
 CONFIG = 'configs/deeplabv3x_r18_os16_shapes.py'
 # An eighth of the usual width: some 100 ms an iteration. Dropout and BN stay as they are.
@@ -78,57 +77,42 @@ def main(checkout: Path, argv: Sequence[str] | None = None) -> None:
     if folder.exists() and any(folder.iterdir()):
         parser.error(f'--work-dir {args.work_dir} is not empty: remove it or name another one')
 
-    def start(name: str, *flags: str) -> Training:
+    def start(name: str, *flags: str) -> TrainingProcess:
         options = {**SMALL, 'train_cfg.max_iters': args.iterations}
         for split in ('train', 'val'):
             options[f'{split}_dataloader.dataset.data_root'] = folder / 'data'
         command = [sys.executable, checkout / 'tools/train.py', checkout / CONFIG, *flags]
         command += ['--work-dir', folder / name, '--cfg-options']
         command += [f'{key}={value}' for key, value in options.items()]
-        return Training(command, folder / f'{name}.log')
+        return TrainingProcess(command, folder / f'{name}.log')
 
     generate_shapes(folder / 'data', num_train=32, num_val=4)
     results = [folder / name / f'iter_{args.iterations}.pth' for name in ('undisturbed', 'faults')]
-    soak = Soak(partial(start, 'faults', '--resume'), WorkDir(folder / 'faults'), results[0])
+    faults = FaultInjection(
+        partial(start, 'faults', '--resume'), Checkpoints(folder / 'faults'), results[0]
+    )
     seconds = []
     try:
-        with exit_on_sigterm():
-            show = _Progress(args.iterations)
-            with start('undisturbed') as training:
-                training.finish(partial(show, 'undisturbed'))
-            seconds.append(show.seconds)
+        began = time.monotonic()
+        with start('undisturbed') as training, Progress('undisturbed', args.iterations) as bar:
+            training.finish(lambda done: bar.advance(done - bar.done))
+        seconds.append(time.monotonic() - began)
 
-            show = _Progress(args.iterations)
-            for number, one in enumerate(plan, 1):
-                soak.play(one)
-                show(f'{number}/{len(plan)} {soak.outcomes[-1].fault}', soak.reached)
-            soak.finish(partial(show, 'left alone'))
-            seconds.append(show.seconds)
+        began = time.monotonic()
+        with Progress('with faults', args.iterations) as bar:
+            for number, fault in enumerate(plan, 1):
+                faults.inject(fault)
+                bar.title = f'{number} of {len(plan)} faults'
+                bar.advance(faults.reached - bar.done)
+            faults.finish(lambda done: bar.advance(done - bar.done))
+        seconds.append(time.monotonic() - began)
         different = differences(*(read_checkpoint(str(path)) for path in results))
         failed, verdict = bool(different), verdict_on(different)
     except ChaosError as error:
         failed, verdict = True, str(error)
     flags = f'--kills {args.kills} --iterations {args.iterations} --seed {args.seed}'
-    text = report(f'tools/chaos.py {flags}', soak.outcomes, soak.half_written, seconds, verdict)
+    text = report(f'tools/chaos.py {flags}', faults.outcomes, faults.half_written, seconds, verdict)
     write_file(folder / 'report.md', text)
     print(f'\n{text}\n(in {folder}/report.md)')
     if failed:
         sys.exit(verdict)
-
-
-class _Progress:
-    """Shows how far a training is, and the time that is left."""
-
-    def __init__(self, iterations: int):
-        self.iterations, self.began = iterations, time.monotonic()
-
-    @property
-    def seconds(self) -> float:
-        return time.monotonic() - self.began
-
-    def __call__(self, what: str, done: int) -> None:
-        left = ''
-        if done:
-            seconds = round(self.seconds * (self.iterations - done) / done)
-            left = f', about {seconds // 60}:{seconds % 60:02} left'
-        print(f'{what}: iteration {done} of {self.iterations}{left}', flush=True)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from common.markdown_table import markdown_table
+
 
 @dataclass
 class Outcome:
@@ -82,21 +84,20 @@ def table(outcomes: Sequence[Outcome]) -> str:
     Returns:
         A table in Markdown.
     """
-    lines = [
-        '| fault | tried | survived | iterations lost (median, worst) | seconds lost (the same) |',
-        '|---|---|---|---|---|',
+    rows = [
+        _row(fault, [outcome for outcome in outcomes if outcome.fault == fault])
+        for fault in sorted({outcome.fault for outcome in outcomes})
     ]
-    for fault in sorted({outcome.fault for outcome in outcomes}):
-        lines.append(_row(fault, [outcome for outcome in outcomes if outcome.fault == fault]))
-    lines.append(_row('all kills', [outcome for outcome in outcomes if outcome.kill]))
-    return '\n'.join(lines)
+    rows.append(_row('all kills', [outcome for outcome in outcomes if outcome.kill]))
+    lost = [f'{what} lost (median, worst)' for what in ('iterations', 'seconds')]
+    return markdown_table(['fault', 'tried', 'survived', *lost], rows)
 
 
-def _row(name: str, outcomes: Sequence[Outcome]) -> str:
+def _row(name: str, outcomes: Sequence[Outcome]) -> list[str]:
     survived = sum(outcome.survived for outcome in outcomes)
     known = [outcome for outcome in outcomes if outcome.iterations is not None]
     cells = [name, str(len(outcomes)), str(survived)]
     for attribute, digits in (('iterations', 0), ('seconds', 1)):
         values = [getattr(outcome, attribute) for outcome in known]
         cells.append(f'{median(values):.{digits}f}, {max(values):.{digits}f}' if values else '-')
-    return '| ' + ' | '.join(cells) + ' |'
+    return cells

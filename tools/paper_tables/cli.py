@@ -6,13 +6,14 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from common.child_process import CommandError
+
 from mmseg_deeplabv3x.cli.arguments import add_cfg_options
 from mmseg_deeplabv3x.files import write_file
 from mmseg_deeplabv3x.paper.rows import REFERENCES, ROWS, find_rows
 
 from .compare import compare
 from .config import SMALL_DATASETS, row_config
-from .process import ToolError
 from .runs import run_rows
 from .show import describe
 from .stages import BOOTSTRAPPED, FIRST, SECOND, run_stages
@@ -27,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser().parse_args(argv)
     try:
         args.command(args)
-    except (ValueError, OSError, ToolError) as error:
+    except (ValueError, OSError, CommandError) as error:
         sys.exit(f'paper.py: {error}')
 
 

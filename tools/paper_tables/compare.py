@@ -8,8 +8,20 @@ import statistics
 from collections import defaultdict
 from pathlib import Path
 
+from common.markdown_table import markdown_table
+
 from mmseg_deeplabv3x.files import write_file
 from mmseg_deeplabv3x.paper.rows import REFERENCES, ROWS
+
+TITLES = (
+    'row',
+    'what it changes',
+    'published',
+    'measured',
+    'seeds',
+    'published difference',
+    'measured difference',
+)
 
 
 def compare(work_dir: str) -> str:
@@ -99,27 +111,23 @@ def _markdown(lines: list[dict], results: dict) -> str:
             if words:
                 text[-1] += f' {words[0].upper()}{words[1:]}'
                 text[-1] += '.' if len(groups) == 1 else f' ({", ".join(ids)}).'
-        text += [
-            '',
-            '| row | what it changes | published | measured | seeds | published difference '
-            '| measured difference |',
-            '|---|---|---|---|---|---|---|',
-        ]
-        for line in own:
-            cells = [
-                line['row'],
-                line['change'] + (f' ({line["note"]})' if line['note'] else ''),
-                f'{line["published"]:.2f}',
-                _with_spread(line['measured'], line['spread'], '.2f'),
-                str(len(line['seeds'])),
-                f'{line["published_difference"]:+.2f}',
-                _with_spread(line['difference'], line['difference_spread'], '+.2f'),
-            ]
-            text.append(f'| {" | ".join(cells)} |')
+        text += ['', markdown_table(TITLES, map(_cells, own), texts=2)]
         missing = [i for i, row in ROWS.items() if row.table == table and i not in results]
         if missing:
             text += ['', f'Not run: {", ".join(missing)}.']
     return '\n'.join(text) + '\n'
+
+
+def _cells(line: dict) -> list[str]:
+    return [
+        line['row'],
+        line['change'] + (f' ({line["note"]})' if line['note'] else ''),
+        f'{line["published"]:.2f}',
+        _with_spread(line['measured'], line['spread'], '.2f'),
+        str(len(line['seeds'])),
+        f'{line["published_difference"]:+.2f}',
+        _with_spread(line['difference'], line['difference_spread'], '+.2f'),
+    ]
 
 
 def _settings(records: dict[int, dict]) -> dict[str, str]:

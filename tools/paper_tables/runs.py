@@ -12,12 +12,13 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 
+from common.child_process import CommandError
 from mmengine.config import Config
 
 from mmseg_deeplabv3x.files import write_file
 from mmseg_deeplabv3x.paper.rows import ROWS, Row
 
-from . import process
+from . import train_evaluate
 from .config import differences, missing_weights, row_config
 
 
@@ -65,7 +66,7 @@ def run_rows(
             started = time.time()
             try:
                 miou = job.run(clock)
-            except (process.ToolError, OSError, ValueError) as error:
+            except (CommandError, OSError, ValueError) as error:
                 failures.append(f'{job.row.id}, seed {job.seed}: {error}')
                 print(f'    failed: {error}', flush=True)
                 continue
@@ -126,7 +127,7 @@ class Job:
     def checkpoint(self) -> str | None:
         """The finished training's checkpoint, if there is one."""
         max_iters = self.training_config.train_cfg.max_iters
-        return process.finished_checkpoint(self.training_folder, max_iters)
+        return train_evaluate.finished_checkpoint(self.training_folder, max_iters)
 
     def run(self, clock: Clock) -> float:
         """Train, unless that is done; evaluate; keep the result."""
@@ -134,11 +135,11 @@ class Job:
         if self.checkpoint() is None:
             config = save_config(self.training_folder, self.training_config)
             started = time.time()
-            process.train(config, self.training_folder)
+            train_evaluate.train(config, self.training_folder)
             clock.seconds['train'].append(time.time() - started)
         started = time.time()
         arguments = self.folder / 'config.py', self.checkpoint(), self.folder, self.row.augmented
-        miou = process.evaluate(*arguments)
+        miou = train_evaluate.evaluate(*arguments)
         clock.seconds['evaluate'].append(time.time() - started)
         record = dict(
             row=self.row.id,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from . import process
+from . import train_evaluate
 from .config import CONFIGS
 from .runs import refuse_other_settings, save_config
 
@@ -38,7 +38,7 @@ def run_stages(
 
     Raises:
         FileNotFoundError: If the first stage kept no best checkpoint.
-        ToolError: If a training fails.
+        CommandError: If a training fails.
     """
     best = None
     for number, config in enumerate((first, second), start=1):
@@ -50,13 +50,13 @@ def run_stages(
         refuse_other_settings(folder, cfg)
         start = f', from {cfg.load_from}' if cfg.load_from else ''
         print(f'[{number}/2] {Path(config).stem}{start}', flush=True)
-        if process.finished_checkpoint(folder, max_iters):
+        if train_evaluate.finished_checkpoint(folder, max_iters):
             print('    done before', flush=True)
         else:
-            process.train(save_config(folder, cfg), folder)
+            train_evaluate.train(save_config(folder, cfg), folder)
         if number == 1:
             best = best_checkpoint(folder / 'training')
-    return process.finished_checkpoint(folder, max_iters)
+    return train_evaluate.finished_checkpoint(folder, max_iters)
 
 
 def best_checkpoint(work_dir: Path) -> str:

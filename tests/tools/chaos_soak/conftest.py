@@ -6,9 +6,9 @@ import sys
 
 import pytest
 import torch
-from chaos_soak.soak import Soak
-from chaos_soak.training import Training
-from chaos_soak.work_dir import WorkDir
+from chaos_soak.checkpoints import Checkpoints
+from chaos_soak.fault_injection import FaultInjection
+from chaos_soak.training_process import TrainingProcess
 
 # FAULT says what it does wrong. Its checkpoints are copies of result.pth beside tools/.
 TRAIN = """
@@ -100,7 +100,7 @@ def start(checkout, tmp_path):
     def start(*flags):
         train = [sys.executable, checkout / 'tools/train.py', *flags]
         line = [*train, '--work-dir', tmp_path / 'run', 'train_cfg.max_iters=90']
-        return Training(line, tmp_path / 'run.log')
+        return TrainingProcess(line, tmp_path / 'run.log')
 
     return start
 
@@ -112,4 +112,6 @@ def soak(start, checkout, tmp_path):
     undisturbed.mkdir()
     for name in ('iter_80.pth', 'iter_90.pth'):
         (undisturbed / name).write_bytes((checkout / 'result.pth').read_bytes())
-    return Soak(lambda: start('--resume'), WorkDir(tmp_path / 'run'), undisturbed / 'iter_90.pth')
+    return FaultInjection(
+        lambda: start('--resume'), Checkpoints(tmp_path / 'run'), undisturbed / 'iter_90.pth'
+    )

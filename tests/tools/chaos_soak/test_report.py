@@ -9,12 +9,12 @@ OUTCOMES = [
 ]
 
 
-def test_a_row_for_each_fault_with_median_and_worst():
-    assert table(OUTCOMES).splitlines()[2:] == [
-        '| damage | 1 | 1 | 20, 20 | 8.0, 8.0 |',
-        '| full | 1 | 1 | - | - |',
-        '| kill | 3 | 2 | 5, 8 | 5.0, 6.0 |',
-        '| all kills | 4 | 3 | 8, 20 | 6.0, 8.0 |',
+def test_a_row_for_each_fault_with_median_and_worst(table_cells):
+    assert table_cells(table(OUTCOMES))[1:] == [
+        ['damage', '1', '1', '20, 20', '8.0, 8.0'],
+        ['full', '1', '1', '-', '-'],
+        ['kill', '3', '2', '5, 8', '5.0, 6.0'],
+        ['all kills', '4', '3', '8, 20', '6.0, 8.0'],
     ]
 
 

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from paper_tables import process
+from common.child_process import CommandError
+from paper_tables import train_evaluate
 from paper_tables.runs import Clock, Job, run_rows
 
 from mmseg_deeplabv3x.paper import find_rows
@@ -23,7 +24,7 @@ def stub(monkeypatch):
         name = '/'.join(folder.parts[-3:])
         calls.append(('train', name))
         if name in train.broken:
-            raise process.ToolError('out of memory')
+            raise CommandError('out of memory')
         (folder / 'training').mkdir(exist_ok=True)
         (folder / 'training' / 'iter_5.pth').touch()
         (folder / 'training' / 'last_checkpoint').write_text('/elsewhere/iter_5.pth')
@@ -34,8 +35,8 @@ def stub(monkeypatch):
         return MIOU.get('/'.join(folder.parts[-3:-1]), 10.0)
 
     train.broken = set()
-    monkeypatch.setattr(process, 'train', train)
-    monkeypatch.setattr(process, 'evaluate', evaluate)
+    monkeypatch.setattr(train_evaluate, 'train', train)
+    monkeypatch.setattr(train_evaluate, 'evaluate', evaluate)
     calls_and_breaks = type('Stub', (), dict(calls=calls, broken=train.broken))
     return calls_and_breaks
 

@@ -6,7 +6,7 @@ import os
 
 import pytest
 from mmengine.config import Config
-from paper_tables import process
+from paper_tables import train_evaluate
 from paper_tables.stages import BOOTSTRAPPED, FIRST, SECOND, best_checkpoint, run_stages
 
 
@@ -23,7 +23,7 @@ def trained(monkeypatch):
             (folder / 'training' / name).touch()
         (folder / 'training' / 'last_checkpoint').write_text(last)
 
-    monkeypatch.setattr(process, 'train', train)
+    monkeypatch.setattr(train_evaluate, 'train', train)
     return configs
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from chaos_soak.plan import (
+from chaos_soak.fault_plan import (
     EMPTY_RECORD,
     GARBAGE,
     SAVING,

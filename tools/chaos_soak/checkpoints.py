@@ -1,4 +1,4 @@
-"""Damage to the checkpoints in a work dir, and which ones are left."""
+"""The checkpoints of a training: which one it must go on from, and damage to them."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ import os
 import random
 from pathlib import Path
 
-from .plan import EMPTY_RECORD, GARBAGE, TRUNCATED
+from .fault_plan import EMPTY_RECORD, GARBAGE, TRUNCATED
 
 # Longer than any gap between the records of a checkpoint: some record or its name is hit.
 _GARBAGE_BYTES = 4096
 
 
-class WorkDir:
-    """A training's work dir.
+class Checkpoints:
+    """The checkpoints in a work dir, some of which this class itself has damaged.
 
     Args:
-        path: The folder.
+        folder: The work dir.
     """
 
-    def __init__(self, path: Path):
-        self.path = path
+    def __init__(self, folder: Path):
+        self.folder = folder
         self._damaged = {}  # file: time of the damage; one that is written anew has another
 
     def half_written(self) -> list[Path]:
         """Files that a training has begun to write."""
-        return list(self.path.glob('.*.pth.*.tmp'))
+        return list(self.folder.glob('.*.pth.*.tmp'))
 
     def expected(self) -> int:
         """The iteration that ``--resume`` must go on from, 0 if it must start afresh.
@@ -34,8 +34,8 @@ class WorkDir:
         newest that was not. A file that has its final name is taken to be whole.
         """
         intact = self._intact()
-        record = self.path / 'last_checkpoint'
-        named = record.read_text() if record.is_file() else ''
+        record = self.folder / 'last_checkpoint'
+        named = Path(record.read_text()).name if record.is_file() else ''
         return intact.get(named, max(intact.values(), default=0))
 
     def damage(self, kind: str, chance: float) -> bool:
@@ -52,7 +52,7 @@ class WorkDir:
         if path is None or path.name not in self._intact():
             return False
         if kind == EMPTY_RECORD:
-            os.truncate(self.path / 'last_checkpoint', 0)
+            os.truncate(self.folder / 'last_checkpoint', 0)
             return True
         size = path.stat().st_size
         if kind == TRUNCATED:
@@ -77,4 +77,4 @@ class WorkDir:
         }
 
     def _checkpoints(self) -> list[tuple[int, Path]]:
-        return [(int(path.stem[5:]), path) for path in self.path.glob('iter_*.pth')]
+        return [(int(path.stem[5:]), path) for path in self.folder.glob('iter_*.pth')]

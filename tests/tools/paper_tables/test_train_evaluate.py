@@ -6,30 +6,34 @@ import multiprocessing
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
-from paper_tables import process
+from paper_tables import train_evaluate
 from paper_tables.cli import main
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
 def interpreter(tmp_path, monkeypatch):
-    """Writer of what runs in place of Python; its arguments are ``-c CODE`` and the tool's own."""
+    """Writer of what runs in place of Python; its arguments are the tool and the tool's own."""
 
     def write(*lines):
         script = tmp_path / 'interpreter.sh'
         script.write_text('\n'.join(['#!/bin/sh', *lines]))
         script.chmod(0o755)
-        monkeypatch.setattr(process.sys, 'executable', str(script))
+        monkeypatch.setattr(train_evaluate.sys, 'executable', str(script))
 
     return write
 
 
 def test_training_is_called_to_resume(interpreter, tmp_path):
-    interpreter('shift 2', 'echo "$@"')
-    process.train(tmp_path / 'config.py', tmp_path)
-    argv = (tmp_path / 'train.log').read_text()
-    assert argv == f'{tmp_path}/config.py --work-dir {tmp_path}/training --resume\n'
+    interpreter('echo "$@"')
+    train_evaluate.train(tmp_path / 'config.py', tmp_path)
+    tool, *argv = (tmp_path / 'train.log').read_text().split()
+    assert Path(tool).samefile(ROOT / 'tools/train.py')
+    assert argv == [f'{tmp_path}/config.py', '--work-dir', f'{tmp_path}/training', '--resume']
 
 
 @pytest.mark.parametrize('augmented', [False, True])
@@ -39,37 +43,22 @@ def test_evaluation_reads_the_newest_result(interpreter, tmp_path, augmented):
     old.write_text('{"mIoU": 1.0}')
     new = tmp_path / 'evaluation' / '2030'
     written = f'mkdir {new}; echo \'{{"mIoU": 12.5}}\' > {new}/2030.json'
-    interpreter('shift 2', 'echo "$@"', written)
-    assert process.evaluate(tmp_path / 'config.py', 'w.pth', tmp_path, augmented) == 12.5
-    argv = (tmp_path / 'test.log').read_text().split()
+    interpreter('echo "$@"', written)
+    assert train_evaluate.evaluate(tmp_path / 'config.py', 'w.pth', tmp_path, augmented) == 12.5
+    tool, *argv = (tmp_path / 'test.log').read_text().split()
+    assert Path(tool).samefile(ROOT / 'tools/test.py')
     assert argv[:2] == [f'{tmp_path}/config.py', 'w.pth']
     assert ('--tta' in argv) == augmented
 
 
-def test_a_failure_shows_the_last_lines_and_the_log(interpreter, tmp_path):
-    interpreter('for i in $(seq 30); do echo line $i; done', 'echo no memory >&2', 'exit 3')
-    with pytest.raises(process.ToolError) as error:
-        process.train(tmp_path / 'config.py', tmp_path)
-    message = str(error.value)
-    assert 'line 30\nno memory\ntrain failed, its whole output is in' in message
-    assert str(tmp_path / 'train.log') in message and 'line 15\n' not in message
-
-
-def test_progress_is_shown_on_a_terminal(interpreter, tmp_path, capsys, monkeypatch):
-    interpreter("echo 'Iter(train) [ 50/200]  lr: 1 eta: 0:01:02  time: 1'")
-    monkeypatch.setattr(process.sys.stdout, 'isatty', lambda: True, raising=False)
-    process.train(tmp_path / 'config.py', tmp_path)
-    assert '50/200, 0:01:02 left' in capsys.readouterr().out
-
-
 def test_only_a_checkpoint_of_the_last_iteration_is_a_finished_training(tmp_path):
     training = tmp_path / 'training'
-    assert process.finished_checkpoint(tmp_path, 5) is None
+    assert train_evaluate.finished_checkpoint(tmp_path, 5) is None
     training.mkdir()
     (training / 'iter_4.pth').touch()
     (training / 'last_checkpoint').write_text('iter_4.pth')
-    assert process.finished_checkpoint(tmp_path, 5) is None
-    assert process.finished_checkpoint(tmp_path, 4) == str(training / 'iter_4.pth')
+    assert train_evaluate.finished_checkpoint(tmp_path, 5) is None
+    assert train_evaluate.finished_checkpoint(tmp_path, 4) == str(training / 'iter_4.pth')
 
 
 def _heed_sigint_and_run(argv):

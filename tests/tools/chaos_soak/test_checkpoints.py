@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from chaos_soak.plan import EMPTY_RECORD, GARBAGE, TRUNCATED
-from chaos_soak.work_dir import WorkDir
+from chaos_soak.checkpoints import Checkpoints
+from chaos_soak.fault_plan import EMPTY_RECORD, GARBAGE, TRUNCATED
 
 from mmseg_deeplabv3x.engine.checkpoints.resume import newest_checkpoint
 
@@ -24,14 +24,14 @@ def folder(tmp_path):
 
 def resumed(folder):
     """The iteration that ``--resume`` really goes on from."""
-    path = newest_checkpoint(str(folder))
+    path, _ = newest_checkpoint(str(folder))
     return int(path.split('_')[-1].split('.')[0]) if path else 0
 
 
 @pytest.mark.parametrize('chance', [0.0, 0.01, 0.3, 0.65, 0.99, 0.9999])
 @pytest.mark.parametrize('kind', [TRUNCATED, GARBAGE])
 def test_a_damaged_checkpoint_does_not_load_until_it_is_written_anew(folder, kind, chance):
-    work_dir = WorkDir(folder)
+    work_dir = Checkpoints(folder)
     assert work_dir.expected() == resumed(folder) == 100
     assert work_dir.damage(kind, chance)
     assert work_dir.expected() == resumed(folder) == 90
@@ -42,7 +42,7 @@ def test_a_damaged_checkpoint_does_not_load_until_it_is_written_anew(folder, kin
 
 
 def test_an_empty_record_leaves_the_newest(folder):
-    work_dir = WorkDir(folder)
+    work_dir = Checkpoints(folder)
     (folder / 'last_checkpoint').write_text('iter_90.pth')
     assert work_dir.expected() == resumed(folder) == 90
     assert work_dir.damage(EMPTY_RECORD, 0.5)
@@ -51,7 +51,7 @@ def test_an_empty_record_leaves_the_newest(folder):
 
 
 def test_where_nothing_is_there_is_nothing_to_damage(tmp_path):
-    work_dir = WorkDir(tmp_path / 'not there yet')
+    work_dir = Checkpoints(tmp_path / 'not there yet')
     assert not any(work_dir.damage(kind, 0.5) for kind in (TRUNCATED, GARBAGE, EMPTY_RECORD))
     assert work_dir.expected() == 0
 
@@ -59,5 +59,5 @@ def test_where_nothing_is_there_is_nothing_to_damage(tmp_path):
 def test_what_is_half_written_is_seen(folder):
     half = folder / '.iter_110.pth.77.tmp'
     half.touch()
-    assert WorkDir(folder).half_written() == [half]
-    assert half.name in WorkDir(folder).names()
+    assert Checkpoints(folder).half_written() == [half]
+    assert half.name in Checkpoints(folder).names()

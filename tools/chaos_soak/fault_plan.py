@@ -23,8 +23,8 @@ _DAMAGES = (TRUNCATED, GARBAGE, EMPTY_RECORD)
 
 
 @dataclass(frozen=True)
-class Round:
-    """One start of the training, and what brings it down.
+class Fault:
+    """A fault: one start of the training, and what brings it down.
 
     Attributes:
         end: How it ends: ``TRAINING``, ``SAVING``, ``STARTING`` (all three by SIGKILL) or
@@ -47,7 +47,7 @@ class Round:
     chance: float
 
 
-def make_plan(kills: int, iterations: int, seed: int) -> list[Round]:
+def make_plan(kills: int, iterations: int, seed: int) -> list[Fault]:
     """Deal out the faults; the same arguments give the same plan.
 
     Args:
@@ -81,7 +81,7 @@ def make_plan(kills: int, iterations: int, seed: int) -> list[Round]:
     when = sorted(rng.sample(range(2 * INTERVAL, iterations - 3 * INTERVAL), count))
     longest = {TRAINING: 0.2, SIGTERM: 0.2, SAVING: 0.008, STARTING: 5.0}
     return [
-        Round(end, iteration, rng.uniform(0, longest[end]), disk, damage, rng.random())
+        Fault(end, iteration, rng.uniform(0, longest[end]), disk, damage, rng.random())
         for end, iteration, disk, damage in zip(ends, when, disks, damages)
     ]
 

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import pytest
-from chaos_soak.plan import GARBAGE, SAVING, SIGTERM, STARTING, TRAINING, TRUNCATED, Round
-from chaos_soak.training import ChaosError
+from chaos_soak.fault_plan import GARBAGE, SAVING, SIGTERM, STARTING, TRAINING, TRUNCATED, Fault
+from chaos_soak.training_process import ChaosError
 
 
 def planned(end, iteration=0, delay=0.0, disk=None, damage=None):
-    return Round(end, iteration, delay, disk, damage, 0.4)
+    return Fault(end, iteration, delay, disk, damage, 0.4)
 
 
 KILL = planned(TRAINING, 25)
@@ -20,7 +20,7 @@ def test_every_kind_of_fault_is_survived_and_its_cost_is_known(soak):
         planned(TRAINING, 63, disk=0.5, damage=GARBAGE),
         planned(TRAINING, 66, disk=0.0),
     ):
-        soak.play(one)
+        soak.inject(one)
     soak.finish(print)
     assert soak.reached == 90
     assert soak.half_written >= 1
@@ -56,6 +56,6 @@ def test_what_goes_wrong_is_found_and_said(soak, monkeypatch, fault, plan, messa
     monkeypatch.setenv('FAULT', fault)
     with pytest.raises(ChaosError, match=message):
         for one in plan:
-            soak.play(one)
+            soak.inject(one)
         soak.finish(print)
     assert not soak.outcomes or not soak.outcomes[-1].survived

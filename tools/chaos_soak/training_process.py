@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 import resource
 import signal
-import subprocess
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from common.child_process import PROGRESS
+from common.child_process import PROGRESS, ChildProcess
 
 # Far longer than a start takes on a busy machine.
 _SILENT_SECONDS = 300
@@ -24,11 +22,8 @@ class ChaosError(RuntimeError):
     """A training did not do what it should."""
 
 
-class Training:
-    """A command that trains, in a process group of its own.
-
-    It is killed at the end of the ``with`` block at the latest. It has one thread and no GPU: only
-    on the CPU are two runs equal bit by bit.
+class TrainingProcess(ChildProcess):
+    """A command that trains. It has one thread and no GPU: only on the CPU are two runs equal.
 
     Args:
         command: Program and arguments.
@@ -45,24 +40,8 @@ class Training:
     def __init__(self, command: Sequence[str | os.PathLike], log: Path):
         self.first = self.done = self.unsaved = 0
         self.seconds, self.startup = {}, None
-        self._log, self._rest, self._last = log, b'', deque(maxlen=15)
         self._started = self._heard = self._stepped = time.monotonic()
-        self._process = subprocess.Popen(
-            list(map(str, command)),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, 'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': ''},
-            start_new_session=True,
-        )
-        os.set_blocking(self._process.stdout.fileno(), False)
-
-    def __enter__(self) -> Training:
-        return self
-
-    def __exit__(self, *_) -> None:
-        self.kill()
-        self._process.stdout.close()
+        super().__init__(command, log, OMP_NUM_THREADS='1', CUDA_VISIBLE_DEVICES='')
 
     @property
     def age(self) -> float:
@@ -76,42 +55,41 @@ class Training:
             ChaosError: If it ends before, or says nothing for five minutes.
         """
         while not reached():
-            if self._process.poll() is not None:
-                self._fail(f'ended with exit code {self._process.returncode}')
+            if self.status() is not None:
+                self._fail(f'ended with exit code {self.status()}')
             self._pause(pause)
 
     def finish(self, show: Callable[[int], None]) -> None:
         """Watch it to its end.
 
         Args:
-            show: Called every ten seconds with the iteration that is done.
+            show: Called again and again with the iteration that is done.
 
         Raises:
             ChaosError: If it fails, or says nothing for five minutes.
         """
-        while self._wait(10) is None:
+        while self.status() is None:
+            self._pause(0.02)
             show(self.done)
-        if self._process.returncode:
-            self._fail(f'failed with exit code {self._process.returncode}')
+        self._take()
+        if self.status():
+            self._fail(f'failed with exit code {self.status()}')
 
-    def kill(self) -> None:
-        """SIGKILL to the whole group."""
-        if self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-        self._read()
-
-    def terminate(self) -> None:
+    def end_as_slurm(self) -> None:
         """SIGTERM to the whole group, as Slurm ends a job.
 
         Raises:
             ChaosError: If it does not save and end with 143 before Slurm would kill it.
         """
-        os.killpg(self._process.pid, signal.SIGTERM)
-        status = self._wait(_KILL_WAIT_SECONDS)
-        if status != 128 + signal.SIGTERM:
+        os.killpg(self.pid, signal.SIGTERM)
+        ends = time.monotonic() + _KILL_WAIT_SECONDS
+        while self.status() is None and time.monotonic() < ends:
+            self._pause(0.02)
+        self._take()
+        if self.status() != 128 + signal.SIGTERM:
             self._fail(
-                f'did not end with exit code 143 within {_KILL_WAIT_SECONDS} s of SIGTERM: {status}'
+                f'did not end with exit code 143 within {_KILL_WAIT_SECONDS} s of SIGTERM: '
+                f'{self.status()}'
             )
 
     @contextmanager
@@ -124,47 +102,34 @@ class Training:
         Args:
             size: Bytes; with 0, nothing can be written at all.
         """
-        _, hard = resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE)
-        resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE, (size, hard))
+        _, hard = resource.prlimit(self.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (size, hard))
         try:
             yield
         finally:
-            if self._process.poll() is None:
-                resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE, (hard, hard))
+            if self.status() is None:
+                resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (hard, hard))
 
-    def _wait(self, seconds: float) -> int | None:
-        """Watch it, at most so long; its exit status, None if it has not ended."""
-        ends = time.monotonic() + seconds
-        while self._process.poll() is None and time.monotonic() < ends:
-            self._pause(0.02)
-        self._read()
-        return self._process.returncode
+    def _take(self) -> list[str]:
+        lines = super()._take()
+        if lines:
+            self._heard = time.monotonic()
+        for line in lines:
+            self._understand(line)
+        return lines
 
     def _pause(self, seconds: float) -> None:
-        self._read()
+        self.read()
         if time.monotonic() - self._heard > _SILENT_SECONDS:
             self._fail(f'has said nothing for {_SILENT_SECONDS} s')
         time.sleep(seconds)
 
-    def _read(self) -> None:
-        """Take in what it has said; of a killed one, too, though a worker may keep the pipe."""
-        said = self._process.stdout.read()
-        if not said:
-            return
-        self._heard = time.monotonic()
-        with open(self._log, 'ab') as file:
-            file.write(said)
-        *lines, self._rest = (self._rest + said).split(b'\n')
-        for line in lines:
-            self._understand(line.decode(errors='replace'))
-
     def _understand(self, line: str) -> None:
-        self._last.append(line)
         self.unsaved += 'A checkpoint could not be written' in line
         progress = PROGRESS.search(line)
         if not progress or progress[1] != 'train':
             return
-        iteration = int(progress[2].split('/')[0])
+        iteration = int(progress[2])
         if iteration == self.done:  # a log that cannot be written repeats its lines on stderr
             return
         self.done = iteration
@@ -175,6 +140,6 @@ class Training:
         self._stepped = self._heard
 
     def _fail(self, what: str) -> None:
-        self._read()
-        last = '\n'.join(self._last)
-        raise ChaosError(f'{last}\nThe training {what}; its whole output is in {self._log}.')
+        self._take()
+        last = '\n'.join(self.last)
+        raise ChaosError(f'{last}\nThe training {what}; its whole output is in {self.log}.')

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from .plan import INTERVAL, SAVING, SIGTERM, STARTING, TRAINING, Round
+from .checkpoints import Checkpoints
+from .fault_plan import INTERVAL, SAVING, SIGTERM, STARTING, TRAINING, Fault
 from .report import Outcome
-from .training import ChaosError, Training
-from .work_dir import WorkDir
+from .training_process import ChaosError, TrainingProcess
 
 
-class Soak:
+class FaultInjection:
     """The state of such a training.
 
     Args:
         start: Starts it, or lets it go on, and returns it.
-        work_dir: Where it keeps its checkpoints.
+        checkpoints: Those of the training.
         sample: A checkpoint of the size that it writes.
 
     Attributes:
@@ -25,19 +25,21 @@ class Soak:
         half_written: How many kills left the file of a checkpoint half written.
     """
 
-    def __init__(self, start: Callable[[], Training], work_dir: WorkDir, sample: Path) -> None:
+    def __init__(
+        self, start: Callable[[], TrainingProcess], checkpoints: Checkpoints, sample: Path
+    ) -> None:
         self.outcomes, self.reached, self.half_written = [], 0, 0
-        self._start, self._work_dir, self._sample = start, work_dir, sample
+        self._start, self._checkpoints, self._sample = start, checkpoints, sample
         self._seconds = {}  # that each iteration took
         self._ended_by = None  # the outcome, still open, of what ended the start before
 
-    def play(self, planned: Round) -> None:
+    def inject(self, planned: Fault) -> None:
         """Start the training and bring it down.
 
         Raises:
             ChaosError: If it does not go on as it should.
         """
-        expected = self._work_dir.expected()
+        expected = self._checkpoints.expected()
         with self._start() as training:
             if planned.end == STARTING:
                 training.wait_until(lambda: training.age >= planned.delay)
@@ -54,9 +56,9 @@ class Soak:
 
         kill = planned.end != SIGTERM
         if planned.end in (TRAINING, SAVING):
-            self.half_written += bool(self._work_dir.half_written())
+            self.half_written += bool(self._checkpoints.half_written())
         fault = f'`kill -9` {planned.end}' if kill else SIGTERM
-        if planned.damage and self._work_dir.damage(planned.damage, planned.chance):
+        if planned.damage and self._checkpoints.damage(planned.damage, planned.chance):
             fault = f'{planned.damage} before the resume'
         self._ended_by = Outcome(fault, kill)
         self.outcomes.append(self._ended_by)
@@ -65,23 +67,23 @@ class Soak:
         """Start the training and leave it alone.
 
         Args:
-            show: Called every ten seconds with the iteration that is done.
+            show: Called again and again with the iteration that is done.
 
         Raises:
             ChaosError: If it fails, did not go on from where it should, or leaves files behind that
                 the undisturbed one does not.
         """
-        expected = self._work_dir.expected()
+        expected = self._checkpoints.expected()
         with self._start() as training:
             training.wait_until(lambda: training.first)
             self._settle(training, expected)
             training.finish(show)
         self.reached = training.done
-        left = self._work_dir.names() - WorkDir(self._sample.parent).names()
+        left = self._checkpoints.names() - Checkpoints(self._sample.parent).names()
         if left:
-            raise ChaosError(f'Left over in {self._work_dir.path}: {", ".join(sorted(left))}.')
+            raise ChaosError(f'Left over in {self._checkpoints.folder}: {", ".join(sorted(left))}.')
 
-    def _settle(self, training: Training, expected: int) -> None:
+    def _settle(self, training: TrainingProcess, expected: int) -> None:
         """Check where the training went on; only now is known what the fault before has cost."""
         if training.first and training.first != expected + 1:
             raise ChaosError(
@@ -96,7 +98,7 @@ class Soak:
         startup = training.startup or training.age
         self._ended_by.seconds = startup + sum(self._seconds.get(i, 0) for i in again)
 
-    def _fill_disk(self, training: Training, size: int) -> None:
+    def _fill_disk(self, training: TrainingProcess, size: int) -> None:
         full = Outcome(
             f'disk full {"in the middle of a checkpoint" if size else "to the last byte"}'
         )
@@ -109,18 +111,18 @@ class Soak:
             )
         full.survived = True
 
-    def _end(self, training: Training, planned: Round) -> None:
+    def _end(self, training: TrainingProcess, planned: Fault) -> None:
         training.wait_until(lambda: training.done >= planned.iteration)
         if planned.end == SAVING:
-            training.wait_until(self._work_dir.half_written, pause=0.001)
+            training.wait_until(self._checkpoints.half_written, pause=0.001)
         since = training.age
         training.wait_until(lambda: training.age >= since + planned.delay, pause=0.001)
         if planned.end != SIGTERM:
             training.kill()
             return
-        training.terminate()
-        if self._work_dir.expected() != training.done:
+        training.end_as_slurm()
+        if self._checkpoints.expected() != training.done:
             raise ChaosError(
                 f'SIGTERM came after iteration {training.done}, but the newest checkpoint is of '
-                f'iteration {self._work_dir.expected()}.'
+                f'iteration {self._checkpoints.expected()}.'
             )

@@ -5,14 +5,14 @@ import sys
 import time
 
 import pytest
-from chaos_soak import training as module
-from chaos_soak.training import ChaosError, Training
+from chaos_soak import training_process as module
+from chaos_soak.training_process import ChaosError, TrainingProcess
 
 
 @pytest.fixture
 def run(tmp_path):
     """``run(code)`` runs a line of Python."""
-    return lambda code: Training([sys.executable, '-uc', code], tmp_path / 'log')
+    return lambda code: TrainingProcess([sys.executable, '-uc', code], tmp_path / 'log')
 
 
 def test_its_progress_is_understood_and_logged(start, tmp_path):
@@ -63,16 +63,16 @@ def test_one_that_says_nothing_is_given_up(run, monkeypatch):
 def test_sigterm_must_end_it_with_143_in_time(start, run, monkeypatch):
     with start() as training:
         training.wait_until(lambda: training.done > 3)
-        training.terminate()
+        training.end_as_slurm()
     killed = pytest.raises(ChaosError, match=f'SIGTERM: -{signal.SIGTERM:d}')
     with run('import time; time.sleep(60)') as training, killed:
-        training.terminate()
+        training.end_as_slurm()
     monkeypatch.setattr(module, '_KILL_WAIT_SECONDS', 0.2)
     deaf = 'import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(60)'
     with run(deaf) as training:
         time.sleep(0.5)
         with pytest.raises(ChaosError, match='within 0.2 s of SIGTERM: None'):
-            training.terminate()
+            training.end_as_slurm()
 
 
 def test_a_full_disk_is_full_for_as_long_as_it_is_asked_for(run, tmp_path):
