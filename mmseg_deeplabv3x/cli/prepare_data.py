@@ -1,13 +1,11 @@
-"""The logic of ``tools/prepare_data.py`` and ``tools/pack_voc.py``: from a command line to work."""
+"""``tools/prepare_data.py``: from a command line to a dataset."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from ..evaluation.voc_archive import pack_voc
 from ..prepare import camvid, cityscapes, coco, sbd, voc
 from ..prepare.download import DownloadError
 
@@ -73,23 +71,3 @@ def prepare_parser() -> argparse.ArgumentParser:
                 '%(default)s, as in the paper)',
             )
     return parser
-
-
-def pack(argv: Sequence[str] | None = None) -> None:
-    """Pack predictions as the command line of ``tools/pack_voc.py`` says.
-
-    Args:
-        argv: The arguments. Default: those of the process.
-    """
-    parser = argparse.ArgumentParser(
-        description="Pack predictions for PASCAL VOC's evaluation server."
-    )
-    parser.add_argument('predictions', help='folder of NAME.png, as tools/test.py --out writes')
-    parser.add_argument('split', help='list of names: VOC2012/ImageSets/Segmentation/test.txt')
-    parser.add_argument('-o', '--out', default='results.tgz', help='default: %(default)s')
-    args = parser.parse_args(argv)
-    try:
-        root = Path(args.split).resolve().parents[2]
-        print(f'{pack_voc(args.predictions, root, args.split, args.out)}')
-    except ERRORS as error:
-        sys.exit(f'pack_voc.py: {error}')
