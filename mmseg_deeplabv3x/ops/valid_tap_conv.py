@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..atrous import valid_tap_share
 from .pointwise_conv import pointwise_conv2d
 
 # A map in PyTorch's own layout is worth copying to channels_last once less than this share of the
@@ -51,26 +52,15 @@ def conv2d_by_taps(x: Tensor, weight: Tensor, rate: int) -> Tensor:
     return _ValidTapConv.apply(x.contiguous(memory_format=torch.channels_last), weight, rate)
 
 
-def valid_share(height: int, width: int, rate: int) -> float:
-    """Share of the products of a 3x3 filter at a rate that are not with the zero padding."""
-    rows, columns = (size + 2 * max(size - rate, 0) for size in (height, width))
-    return rows * columns / (9 * height * width)
-
-
 def _serves(x, weight, rate):
+    if x.device.type != 'cpu' or rate == 1:
+        return False
     # half precision would be rounded once an image
-    if x.device.type != 'cpu' or x.dtype.itemsize < 4 or _cpu_autocast() or rate == 1:
+    if x.dtype.itemsize < 4 or torch.is_autocast_enabled('cpu'):
         return False
     if not (torch.is_grad_enabled() and weight.requires_grad):
         return False
-    return x.stride(1) == 1 or valid_share(*x.shape[2:], rate) < WORTH_A_COPY
-
-
-def _cpu_autocast():
-    try:
-        return torch.is_autocast_enabled('cpu')
-    except TypeError:  # before torch 2.4
-        return torch.is_autocast_cpu_enabled()
+    return x.stride(1) == 1 or valid_tap_share(*x.shape[2:], rate) < WORTH_A_COPY
 
 
 class _ValidTapConv(torch.autograd.Function):
