@@ -28,15 +28,18 @@ class SeededInfiniteSampler(InfiniteSampler):
     of the samples is that of ``InfiniteSampler``. A transform with a generator of its own keeps it.
 
     Args:
-        dataset: Its batches are fetched through ``__getitems__``, PyTorch's own protocol, which is
-            set here. ``dataset[i]`` stays as it is.
+        dataset: Loaders fetch its batches through ``__getitems__``, PyTorch's own protocol, which
+            is extended here: a sampler is all that a runner lets us choose, and has no other way to
+            where samples are made. Indices of this sampler tell their random numbers; all others
+            are fetched as they were before, and so is ``dataset[i]``.
         shuffle: Whether each pass has an order of its own.
         seed: Not negative. Default: one that all processes agree on; a runner gives its own.
     """
 
     def __init__(self, dataset, shuffle: bool = True, seed: int | None = None):
         super().__init__(dataset, shuffle, seed)
-        dataset.__getitems__ = _SeededFetch(dataset)
+        if not isinstance(getattr(dataset, '__getitems__', None), _SeededFetch):
+            dataset.__getitems__ = _SeededFetch(dataset)
 
     def _infinite_indices(self) -> Iterator[SeededIndex]:
         for position, index in enumerate(super()._infinite_indices()):
@@ -60,8 +63,11 @@ class _SeededFetch:
 
     def __init__(self, dataset):
         self.dataset = dataset
+        self.fetch = getattr(dataset, '__getitems__', None) or self._one_by_one
 
     def __call__(self, indices: Sequence[int]) -> list:
+        if not isinstance(indices[0], SeededIndex):  # of another loader
+            return self.fetch(indices)
         states = random.getstate(), np.random.get_state(), torch.get_rng_state()
         try:
             return [self._sample(index) for index in indices]
@@ -71,6 +77,8 @@ class _SeededFetch:
             torch.set_rng_state(states[2])
 
     def _sample(self, index):
-        if isinstance(index, SeededIndex):  # another loader of the same dataset has plain ones
-            seed_generators(index.entropy)
-        return self.dataset[index]
+        seed_generators(index.entropy)
+        return self.fetch([index])[0]
+
+    def _one_by_one(self, indices):
+        return [self.dataset[index] for index in indices]

@@ -1,3 +1,4 @@
+import copy
 import pickle
 import random
 from itertools import islice
@@ -141,7 +142,56 @@ def test_other_ways_to_the_data_stay_as_they_are():
     assert next(iter(unbatched)).shape == (4,)
 
 
-def test_data_set_and_indices_can_be_sent_to_a_worker():
+def test_another_loader_of_the_dataset_draws_as_if_there_were_no_sampler():
+    drawn = []
+    for prepare in (lambda dataset: None, lambda dataset: samples(4, dataset=dataset)):
+        dataset = Draws()
+        prepare(dataset)
+        for seed in (random.seed, np.random.seed, torch.manual_seed):
+            seed(0)
+        loader = DataLoader(dataset, batch_size=2, collate_fn=np.array, generator=torch.Generator())
+        drawn.append(np.concatenate(list(loader)))
+    assert np.array_equal(drawn[0], drawn[1])
+    for column in drawn[1].T:
+        assert len(np.unique(column)) == SIZE
+
+
+def test_two_samplers_of_one_dataset_know_nothing_of_each_other():
+    dataset = Draws()
+    first, second = (
+        DataLoader(
+            dataset,
+            batch_size=2,
+            sampler=SeededInfiniteSampler(dataset, seed=seed),
+            collate_fn=np.array,
+        )
+        for seed in (1, 2)
+    )
+    assert np.array_equal(next(iter(first)), samples(2))
+    assert np.array_equal(next(iter(second)), samples(2, seed=2))
+
+
+class Batched(Draws):
+    """Tells of each sample that it came by the dataset's own way to a batch."""
+
+    def __getitems__(self, indices):
+        return [(*self[index], 'batched') for index in indices]
+
+
+@pytest.mark.parametrize(
+    'transport', [lambda d: d, copy.deepcopy, lambda d: pickle.loads(pickle.dumps(d))]
+)
+def test_the_datasets_own_way_to_a_batch_is_taken(transport):
+    dataset = Batched()
+    indices = list(islice(SeededInfiniteSampler(dataset, seed=1), 2))
+    dataset = transport(dataset)
+    found = dataset.__getitems__(indices)
+    assert [sample[-1] for sample in found] == ['batched'] * 2
+    assert np.array_equal(np.array([sample[:-1] for sample in found]), samples(2))
+    assert [sample[-1] for sample in dataset.__getitems__([0, 1])] == ['batched'] * 2
+
+
+def test_dataset_and_indices_can_be_sent_to_a_worker():
     dataset = Draws()
     index = next(iter(SeededInfiniteSampler(dataset, seed=1)))
     received, again = pickle.loads(pickle.dumps((dataset, index)))
