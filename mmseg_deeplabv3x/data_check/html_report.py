@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from ..datasets.class_index import id_table
-from ..datasets.reading import FORMATS, IGNORED, check_is_file
+from ..datasets.reading import IGNORED, RGB_MASK, BadSampleError, read_image, read_mask
 from .file_locations import OUTSIDE
 from .full_check import Report
 from .problem import Problem
@@ -79,37 +79,34 @@ def _cell(value) -> str:
 def _pictures(problem: Problem, palette: list) -> str:
     if problem.info is None or problem.kind == OUTSIDE:
         return ''
-    return _image(problem.info) + _mask(problem.info, palette)
+    mask = _mask(problem.info, palette) if problem.info.get('seg_map_path') else ''
+    return _image(problem.info) + mask
 
 
 def _image(info: dict) -> str:
     try:
-        with _open(info['img_path']) as image:
-            image.draft('RGB', (SIDE, SIDE))
-            return _small(image.convert('RGB'), Image.Resampling.BILINEAR, 'jpeg')
-    except Exception:  # missing or broken, which is what the report says about it
+        image = Image.fromarray(read_image(info['img_path'])[..., ::-1])
+    except ValueError:  # missing or broken, which is what the report says about it
         return ''
+    return _small(image, Image.Resampling.BILINEAR, 'jpeg')
 
 
 def _mask(info: dict, palette: list) -> str:
+    path = info['seg_map_path']
     try:
-        with _open(info['seg_map_path']) as mask:
-            picture = np.array(mask).astype(np.int64)
-    except Exception:  # missing or broken, which is what the report says about it
-        return ''
-    if picture.ndim == 2:  # else it shows the colours that should be ids
-        colours = np.array([NO_CLASS] * 256, np.uint8)
-        colours[: len(palette)] = palette
-        colours[IGNORED] = VOID
-        table = id_table(info['reduce_zero_label'], info.get('label_map'))
-        picture = np.where(picture[..., None] < 256, colours[table[picture % 256]], NO_CLASS)
-    picture = Image.fromarray(np.uint8(picture)).convert('RGB')
-    return _small(picture, Image.Resampling.NEAREST, 'png')
+        colours = _colours(read_mask(path), info, palette)
+    except BadSampleError as error:
+        if error.kind != RGB_MASK:  # missing or broken, too
+            return ''
+        colours = read_image(path)[..., ::-1]  # that should be ids
+    return _small(Image.fromarray(colours), Image.Resampling.NEAREST, 'png')
 
 
-def _open(path: str) -> Image.Image:
-    check_is_file(path)
-    return Image.open(path, formats=FORMATS)
+def _colours(ids: np.ndarray, info: dict, palette: list) -> np.ndarray:
+    colours = np.array([NO_CLASS] * 256, np.uint8)
+    colours[: len(palette)] = palette
+    colours[IGNORED] = VOID
+    return colours[id_table(info['reduce_zero_label'], info.get('label_map'))[ids]]
 
 
 def _small(picture: Image.Image, resample: Image.Resampling, format: str) -> str:

@@ -8,6 +8,7 @@ import os
 import stat
 import struct
 import zlib
+from pathlib import Path
 
 import cv2
 import mmcv
@@ -25,7 +26,9 @@ _PNG = b'\x89PNG\r\n\x1a\n\0\0\0\rIHDR'
 # DRI), APP0 to APP15 and comments.
 _FRAMES = (0xC0, 0xC1, 0xC2)
 _BEFORE_FRAME = (0xC4, 0xDB, 0xDD, *range(0xE0, 0xF0), 0xFE)
-NO_FILE = 'no file'  # the kind of a pipe, a socket or a device
+# Kinds of errors that others ask for.
+NO_FILE = 'no file'  # a pipe, a socket or a device
+RGB_MASK = 'RGB mask'  # in colour
 _KINDS = {stat.S_IFIFO: 'pipe', stat.S_IFSOCK: 'socket'}
 
 
@@ -49,7 +52,7 @@ class MissingFileError(BadSampleError, FileNotFoundError):
         super().__init__(message, 'missing')
 
 
-def read_image(path: str, backend_args: dict | None = None) -> np.ndarray:
+def read_image(path: str | Path, backend_args: dict | None = None) -> np.ndarray:
     """Read a colour image as mmseg's ``LoadImageFromFile`` does, by OpenCV.
 
     Args:
@@ -79,7 +82,7 @@ def read_image(path: str, backend_args: dict | None = None) -> np.ndarray:
     return image
 
 
-def read_mask(path: str, backend_args: dict | None = None) -> np.ndarray:
+def read_mask(path: str | Path, backend_args: dict | None = None) -> np.ndarray:
     """Read the class ids of a palette or gray mask.
 
     By Pillow, since OpenCV would give the colours of a palette; the usual PNG of 8 bits by OpenCV,
@@ -111,7 +114,7 @@ def read_mask(path: str, backend_args: dict | None = None) -> np.ndarray:
         raise _undecodable(path, error, _looks_cut_off(content)) from error
     if labels is None:
         raise BadSampleError(
-            f'The mask {path} is {mode}, expected a palette or gray image of class ids.', 'RGB mask'
+            f'The mask {path} is {mode}, expected a palette or gray image of class ids.', RGB_MASK
         )
     _check_png(path, content)
     if labels.itemsize > 1:
@@ -123,7 +126,20 @@ def read_mask(path: str, backend_args: dict | None = None) -> np.ndarray:
     return labels.astype(np.uint8, copy=False)
 
 
-def check_size(mask: str, mask_shape: tuple, image: str, image_shape: tuple) -> None:
+def read_size(path: Path) -> tuple[int, int]:
+    """Height and width of an image, from the header of its file alone.
+
+    Raises:
+        BadSampleError: If it is no image.
+    """
+    try:
+        with Image.open(path, formats=FORMATS) as picture:
+            return picture.size[::-1]
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise _undecodable(path, error, cut_off=False) from error
+
+
+def check_size(mask: str | Path, mask_shape: tuple, image: str | Path, image_shape: tuple) -> None:
     """Refuse a mask that has another size than its image.
 
     Args:
@@ -156,7 +172,7 @@ def is_wrong_id(table: np.ndarray, num_classes: int) -> np.ndarray:
     return (table >= num_classes) & (table != IGNORED)
 
 
-def check_ids(mask: str, counts: np.ndarray, wrong: np.ndarray) -> None:
+def check_ids(mask: str | Path, counts: np.ndarray, wrong: np.ndarray) -> None:
     """Refuse a mask with ids that are no class.
 
     Args:
@@ -210,7 +226,7 @@ def _ranges(values: np.ndarray) -> str:
     return ' or '.join(str(r[0]) if len(r) == 1 else f'{r[0]} to {r[-1]}' for r in runs)
 
 
-def _read_bytes(path: str, backend_args: dict | None) -> bytes:
+def _read_bytes(path: str | Path, backend_args: dict | None) -> bytes:
     check_is_file(path)
     try:
         content = fileio.get(path, backend_args=backend_args)
@@ -333,7 +349,9 @@ def _what_pillow_says(content: bytes) -> Exception | None:
 
 def _undecodable(path: str, reason, cut_off: bool) -> BadSampleError:
     if isinstance(reason, UnidentifiedImageError) and not cut_off:
-        return BadSampleError(f'{path} is no image of a known format.')
+        return BadSampleError(f'{path} is not an image in one of the formats {", ".join(FORMATS)}.')
     if cut_off or 'truncated' in str(reason).lower():
-        return BadSampleError(f'{path} is truncated, fetch it again.', 'truncated')
+        return BadSampleError(
+            f'{path} is truncated: its end is missing. Fetch it again.', 'truncated'
+        )
     return BadSampleError(f'{path} cannot be decoded: {reason}.')

@@ -16,9 +16,6 @@ What makes it a problem for a segmentation head and not only for a classifier of
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import tempfile
 from functools import partial
 from pathlib import Path
 
@@ -26,6 +23,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from ..files import folder_written_aside
 from .parallel import map_files
 
 CLASSES = ('background', 'dot', 'raft', 'roof', 'ring', 'buoy', 'flag', 'bar', 'star')
@@ -100,18 +98,12 @@ def generate_shapes(
     if _is_made(root, arguments, overwrite):
         return root
 
-    root.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f'.{root.name}.', dir=root.parent))
     try:
-        _write(aside / 'new', arguments, workers)
-        if root.exists() and any(root.iterdir()):
-            os.replace(root, aside / 'old')
-        os.replace(aside / 'new', root)
+        with folder_written_aside(root) as aside:
+            _write(aside, arguments, workers)
     except OSError:
         if not _is_made(root, arguments, overwrite):  # else another process was faster
             raise
-    finally:
-        shutil.rmtree(aside)
     return root
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from mmseg.datasets import PascalVOCDataset
 from PIL import Image
 
-from .reading import FORMATS
+from .reading import RGB_MASK, BadSampleError, check_ids, read_image, read_mask
 
 VOID = 255
 VOID_COLOUR = (224, 224, 192)
@@ -20,14 +21,14 @@ _PALETTE[:NUM_CLASSES] = COLOURS
 _PALETTE[VOID] = VOID_COLOUR
 
 
-def save_mask(path: Path, ids: np.ndarray) -> None:
+def save_voc_mask(file: Path | BinaryIO, ids: np.ndarray) -> None:
     """Write class ids, uint8 (H, W), as a PNG with VOC's palette."""
     mask = Image.fromarray(ids)
     mask.putpalette(_PALETTE.tobytes())
-    mask.save(path)
+    mask.save(file, 'PNG')
 
 
-def read_ids(path: Path) -> np.ndarray:
+def read_voc_mask(path: Path) -> np.ndarray:
     """Read a mask: of ids, with or without a palette, or painted in VOC's colours.
 
     Args:
@@ -39,45 +40,16 @@ def read_ids(path: Path) -> np.ndarray:
     Raises:
         ValueError: If it is no image, or holds an id or a colour that is not VOC's.
     """
-    image = open_image(path)
-    if image.mode in ('RGB', 'RGBA'):
-        return _ids_of_colours(np.asarray(image.convert('RGB')), path)
-    if image.mode not in ('P', 'L', '1'):
-        raise ValueError(f'{path} has the image mode {image.mode}; a mask has P, L or RGB.')
-    ids = np.asarray(image, np.uint8)
-    wrong = np.setdiff1d(ids, [*range(NUM_CLASSES), VOID])
-    if len(wrong):
-        raise ValueError(
-            f'{path} holds the id {wrong[0]}; the ids are 0 to {NUM_CLASSES - 1} and {VOID}.'
-        )
+    try:
+        ids = read_mask(path)
+    except BadSampleError as error:
+        if error.kind != RGB_MASK:
+            raise
+        return _ids_of_colours(read_image(path)[..., ::-1], path)
+    wrong = np.ones(256, bool)
+    wrong[[*range(NUM_CLASSES), VOID]] = False
+    check_ids(path, np.bincount(ids.ravel(), minlength=256), wrong)
     return ids
-
-
-def open_image(path: Path) -> Image.Image:
-    """Open and decode an image file.
-
-    Raises:
-        ValueError: If it is no image, damaged, or of a size no dataset has.
-    """
-    try:
-        image = Image.open(path, formats=FORMATS)
-        image.load()
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f'{path} cannot be read as an image ({error}).') from error
-    return image
-
-
-def size_of(path: Path) -> tuple[int, int]:
-    """Width and height of an image file, from its header alone.
-
-    Raises:
-        ValueError: If it is no image.
-    """
-    try:
-        with Image.open(path) as image:
-            return image.size
-    except (OSError, Image.DecompressionBombError) as error:
-        raise ValueError(f'{path} cannot be read as an image ({error}).') from error
 
 
 def _ids_of_colours(colours: np.ndarray, path: Path) -> np.ndarray:
@@ -87,8 +59,8 @@ def _ids_of_colours(colours: np.ndarray, path: Path) -> np.ndarray:
     unknown = [tuple(map(int, colour)) for colour in flat if tuple(colour) not in known]
     if unknown:
         raise ValueError(
-            f'{path} holds the colour {unknown[0]}, which is none of PASCAL VOC: it is no mask, '
-            'or was stored with loss.'
+            f"{path} holds the colour {unknown[0]}, which is none of PASCAL VOC's: it is no mask, "
+            'or was saved with lossy compression.'
         )
     ids = np.array([known[tuple(colour)] for colour in flat], np.uint8)
     return ids[place.reshape(colours.shape[:2])]

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import gzip
+import io
 import os
 import tarfile
-import tempfile
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 from ..datasets.lists import first_few, read_split
 from ..datasets.parallel import map_files
-from ..datasets.voc_masks import VOID, read_ids, save_mask, size_of
+from ..datasets.reading import check_size, read_size
+from ..datasets.voc_masks import VOID, read_voc_mask, save_voc_mask
+from ..files import written_aside
 
 # comp6: segmentation, trained on any data; ImageNet weights are outside data already.
 FOLDER = 'results/VOC2012/Segmentation/comp6_test_cls'
@@ -59,36 +61,34 @@ def pack_voc(
             f'{predictions} holds {len(extra)} images that {split} does not name: '
             f'{first_few(extra)}.'
         )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f'.{out.name}.', dir=out.parent) as folder:
-        aside = Path(folder)
-        map_files(partial(_write, predictions, root, aside), names, 'Checking predictions')
-        with open(aside / 'archive', 'wb') as file, gzip.GzipFile('', 'wb', 9, file, 0) as packed:
-            _archive([aside / f'{name}.png' for name in names], packed)
-        os.replace(aside / 'archive', out)
+    masks = map_files(partial(_mask, predictions, root), names, 'Checking predictions')
+    with (
+        written_aside(out) as aside,
+        open(aside, 'wb') as file,
+        gzip.GzipFile('', 'wb', 9, file, 0) as packed,  # without a name and a time
+    ):
+        _write_tar(packed, names, masks)
     return out
 
 
-def _write(predictions: Path, root: Path, folder: Path, name: str) -> None:
+def _mask(predictions: Path, root: Path, name: str) -> bytes:
+    """A prediction as the server takes it."""
     path, image = predictions / f'{name}.png', root / f'JPEGImages/{name}.jpg'
     if not image.is_file():
-        raise FileNotFoundError(f'There is no {image}, which tells the size of {path}.')
-    ids = read_ids(path)
-    if ids.shape[::-1] != size_of(image):
-        raise ValueError(
-            f'{path} is {ids.shape[1]}x{ids.shape[0]}, but {image} is '
-            f'{"x".join(map(str, size_of(image)))}.'
-        )
+        raise FileNotFoundError(f'{image} does not exist; the size of {path} is checked with it.')
+    ids = read_voc_mask(path)
+    check_size(path, ids.shape, image, read_size(image))
     if ids.max() == VOID:
         raise ValueError(f'{path} holds {VOID}, void: the server wants a class for every pixel.')
-    save_mask(folder / f'{name}.png', ids)
+    content = io.BytesIO()
+    save_voc_mask(content, ids)
+    return content.getvalue()
 
 
-def _archive(images: list[Path], file: BinaryIO) -> None:
+def _write_tar(file: BinaryIO, names: list[str], masks: list[bytes]) -> None:
     """Write a tar that knows no time and no owner."""
     with tarfile.open(fileobj=file, mode='w') as archive:
-        for path in images:
-            info = tarfile.TarInfo(f'{FOLDER}/{path.name}')
-            info.size = path.stat().st_size
-            with open(path, 'rb') as image:
-                archive.addfile(info, image)
+        for name, mask in zip(names, masks):
+            info = tarfile.TarInfo(f'{FOLDER}/{name}.png')
+            info.size = len(mask)
+            archive.addfile(info, io.BytesIO(mask))

@@ -19,7 +19,8 @@ from PIL import Image
 from ..datasets.camvid import CamVidDataset
 from ..datasets.lists import first_few
 from ..datasets.parallel import map_files
-from ..datasets.voc_masks import VOID, open_image
+from ..datasets.reading import read_image, read_mask
+from ..datasets.voc_masks import VOID
 from .download import Remote, download
 from .output import Output
 from .sources import find_files
@@ -79,19 +80,16 @@ def target(name: str) -> str:
 
 def _convert(out: Output, task: tuple[str, Path]) -> None:
     name, path = task
-    image = open_image(path)
+    is_mask = name.split('/')[0].endswith('annot')
+    # images without the usual halving of the colours, so that next to nothing is lost
+    options = {} if is_mask else dict(quality=95, subsampling=0)
+    pixels = _ids(path) if is_mask else read_image(path)[..., ::-1]
     with out.writing(target(name)) as new:
-        if name.split('/')[0].endswith('annot'):
-            Image.fromarray(_ids(image, path)).save(new)
-        else:
-            # without the usual halving of the colours, so that next to nothing is lost
-            image.convert('RGB').save(new, quality=95, subsampling=0)
+        Image.fromarray(pixels).save(new, **options)
 
 
-def _ids(image: Image.Image, path: Path) -> np.ndarray:
-    if image.mode not in ('L', 'P'):
-        raise ValueError(f'{path} has the image mode {image.mode}; a mask has L or P.')
-    ids = np.array(image, np.uint8)
+def _ids(path: Path) -> np.ndarray:
+    ids = read_mask(path)
     ids[ids == NUM_CLASSES] = VOID
     wrong = np.setdiff1d(ids, [*range(NUM_CLASSES), VOID])
     if len(wrong):

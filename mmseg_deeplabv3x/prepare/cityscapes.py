@@ -21,7 +21,8 @@ from PIL import Image, ImageDraw
 
 from ..datasets.lists import first_few
 from ..datasets.parallel import map_files
-from ..datasets.voc_masks import VOID, open_image
+from ..datasets.reading import read_mask
+from ..datasets.voc_masks import VOID
 from .output import Output
 from .sources import find_files
 
@@ -139,12 +140,11 @@ def train_ids_of_labels(path: Path) -> np.ndarray:
     Raises:
         ValueError: If it is damaged, or holds an id that is not Cityscapes'.
     """
-    image = open_image(path)
-    ids = np.asarray(image)
-    if image.mode != 'L' or ids.max() >= len(LABELS):
+    ids = read_mask(path)
+    if ids.max() >= len(LABELS):
         raise ValueError(
-            f'{path} must hold label ids from 0 to {len(LABELS) - 1} in one channel; it has the '
-            f'mode {image.mode} and values up to {ids.max()}.'
+            f'{path} holds the id {ids.max()}; the label ids of Cityscapes are 0 to '
+            f'{len(LABELS) - 1}.'
         )
     return np.array([TRAIN_IDS[name] for name in LABELS], np.uint8)[ids]
 

@@ -25,7 +25,8 @@ from PIL import Image
 
 from ..datasets.lists import first_few, read_split, write_split
 from ..datasets.parallel import map_files
-from ..datasets.voc_masks import VOID, read_ids, save_mask, size_of
+from ..datasets.reading import read_size
+from ..datasets.voc_masks import VOID, read_voc_mask, save_voc_mask
 from .download import Remote, download
 from .output import Output
 from .sources import find_files
@@ -219,7 +220,7 @@ def _paint_split(out: Output, path: Path, min_pixels: int) -> dict[str, tuple[in
     """Make the masks of one file of annotations.
 
     Returns:
-        Name, and width and height, of the images that are kept.
+        Name, and height and width, of the images that are kept.
     """
     coco = _read_annotations(path)
     images = [image for image in coco.imgs.values() if _shows_voc_object(coco, image)]
@@ -260,13 +261,13 @@ def _paint_one(
     name = Path(image['file_name']).stem
     mask = f'SegmentationClass/{name}.png'
     made = out.path(mask)
-    ids = read_ids(made) if made else paint(coco, image)
+    ids = read_voc_mask(made) if made else paint(coco, image)
     if np.count_nonzero((ids > 0) & (ids < VOID)) <= min_pixels:
         return None
     if not made:
         with out.writing(mask) as new:
-            save_mask(new, ids)
-    return name, (image['width'], image['height'])
+            save_voc_mask(new, ids)
+    return name, (image['height'], image['width'])
 
 
 def _place_images(
@@ -280,10 +281,10 @@ def _place_images(
 
     for file, path in find_files(sources, IMAGES, wanted, out.scratch):
         name = Path(file).stem
-        if size_of(path) != sizes[name]:
+        if read_size(path) != sizes[name]:
             raise ValueError(
-                f'{path} is {"x".join(map(str, size_of(path)))}, its annotations say '
-                f'{"x".join(map(str, sizes[name]))}.'
+                f'{path} has {"x".join(map(str, read_size(path)))} pixels, but its annotations '
+                f'say {"x".join(map(str, sizes[name]))} (height x width).'
             )
         out.place(path, f'JPEGImages/{name}.jpg')
     missing = [name for name in sorted(needed) if not out.has(f'JPEGImages/{name}.jpg')]

@@ -19,7 +19,8 @@ from scipy.io import loadmat
 
 from ..datasets.lists import first_few, read_split, write_split
 from ..datasets.parallel import map_files
-from ..datasets.voc_masks import NUM_CLASSES, save_mask, size_of
+from ..datasets.reading import check_size, read_size
+from ..datasets.voc_masks import NUM_CLASSES, save_voc_mask
 from .download import Remote, download
 from .output import Output
 from .sources import find_files
@@ -157,13 +158,10 @@ def _convert(out: Output, task: tuple[str, Path]) -> None:
     name, path = task
     ids = read_mat(path)
     image = out.path(f'JPEGImages/{name}.jpg')
-    if image and size_of(image) != ids.shape[::-1]:
-        raise ValueError(
-            f'{path} is {ids.shape[1]}x{ids.shape[0]}, but {image} is '
-            f'{"x".join(map(str, size_of(image)))}: they are not of one image.'
-        )
+    if image:
+        check_size(path, ids.shape, image, read_size(image))
     with out.writing(_mask(name)) as new:
-        save_mask(new, ids)
+        save_voc_mask(new, ids)
 
 
 def read_mat(path: Path) -> np.ndarray:

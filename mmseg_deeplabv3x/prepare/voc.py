@@ -16,7 +16,7 @@ from PIL import Image
 
 from ..datasets.lists import first_few, read_split
 from ..datasets.parallel import map_files
-from ..datasets.voc_masks import read_ids, save_mask
+from ..datasets.voc_masks import read_voc_mask, save_voc_mask
 from .download import Remote, download
 from .output import Output
 from .sources import find_files
@@ -127,12 +127,12 @@ def _has_palette(path: Path) -> bool:
 
 def _put_mask(out: Output, task: tuple[str, Path]) -> None:
     name, path = task
-    ids = read_ids(path)
+    ids = read_voc_mask(path)
     if _has_palette(path):
         out.place(path, name)
     else:
         with out.writing(name) as new:
-            save_mask(new, ids)
+            save_voc_mask(new, ids)
 
 
 def _check_files(out: Output, splits: Mapping[str, Sequence[str]]) -> None:

@@ -3,7 +3,6 @@ from __future__ import annotations
 import os
 
 import pytest
-from PIL import Image
 
 from mmseg_deeplabv3x.data_check import check_before_testing, check_before_training, check_data
 from mmseg_deeplabv3x.data_check.file_locations import check_places
@@ -120,7 +119,7 @@ def test_before_an_evaluation(data, elsewhere):
         check_before_testing(data.config())
 
 
-def test_a_pipe_is_no_image(data, monkeypatch):
+def test_a_pipe_is_no_image(data):
     data.image(9).unlink()
     os.mkfifo(data.image(9))
     for check in (check_before_testing, lambda cfg: check_before_training(cfg, LOADERS)):
@@ -128,10 +127,7 @@ def test_a_pipe_is_no_image(data, monkeypatch):
             check(data.config())
     report = check_data(data.config())
     assert [problem.kind for problem in report.problems] == ['no file']
-    opened = []
-    monkeypatch.setattr(Image, 'open', lambda path, **options: opened.append(path))
-    page(report, 'title')
-    assert opened == [str(data.mask(9))], 'to open the pipe would hang'
+    assert page(report, 'title').count('<img') == 1, 'the mask alone: to open the pipe would hang'
 
 
 def test_plain_files_are_not_looked_at_one_by_one(data, monkeypatch):

@@ -4,10 +4,9 @@ import base64
 import io
 import re
 from html.parser import HTMLParser
-from unittest import mock
 
 import numpy as np
-from PIL import EpsImagePlugin, Image
+from PIL import Image
 
 from mmseg_deeplabv3x.data_check import check_data, html_report
 from mmseg_deeplabv3x.data_check.html_report import NO_CLASS, VOID, page
@@ -63,16 +62,6 @@ def test_broken_and_missing_files_have_no_picture(data):
     data.image(1).write_bytes(data.image(1).read_bytes()[:100])
     data.mask(1).unlink()
     assert pictures(page(check_data(data.config()), 'title')) == []
-
-
-def test_no_program_is_run_on_postscript(data, monkeypatch):
-    """Pillow would run Ghostscript on it, whatever the name of the file."""
-    run = mock.Mock()
-    monkeypatch.setattr(EpsImagePlugin, 'Ghostscript', run)
-    for path in (data.image(3), data.mask(3)):
-        Image.new('L', (12, 10)).save(path, 'EPS')
-    page(check_data(data.config()), 'title')
-    assert not run.called
 
 
 def test_the_number_of_pictures_is_limited(data, monkeypatch):

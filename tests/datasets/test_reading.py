@@ -23,6 +23,7 @@ from mmseg_deeplabv3x.datasets.reading import (
     is_wrong_id,
     read_image,
     read_mask,
+    read_size,
 )
 
 
@@ -198,7 +199,9 @@ def test_no_program_is_run_on_postscript(tmp_path, monkeypatch, read):
         b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n'
         b'%%ImageData: 10 10 8 1 0 1 1 "beginimage"\n%%EndComments\n%%EOF\n'
     )
-    with pytest.raises(BadSampleError, match='a.png is no image of a known format'):
+    with pytest.raises(
+        BadSampleError, match='a.png is not an image in one of the formats BMP, GIF'
+    ):
         read(str(path))
     assert not (tmp_path / 'canary').exists()
 
@@ -290,3 +293,25 @@ def test_ids_that_are_no_class():
         match=r'm.png holds .* no class: 21 \(1 pixels\), 37 \(2 pixels\); expected 0 to 20 or 255',
     ):
         check_ids('m.png', counts, is_wrong_id(table, 21))
+
+
+# ---------------------------------------------------------------- size
+
+
+@pytest.mark.parametrize('size', [(7, 5), (1, 9)])
+def test_the_size_is_read_from_the_header(tmp_path, size):
+    path = tmp_path / 'a.png'
+    Image.new('L', size).save(path)
+    path.write_bytes(path.read_bytes()[:45])  # the pixels are missing
+    assert read_size(path) == size[::-1]
+
+
+def test_a_file_without_a_size_is_named(tmp_path, monkeypatch):
+    text, bomb, postscript = (tmp_path / f'{name}.png' for name in ('text', 'bomb', 'postscript'))
+    text.write_text('text')
+    Image.new('L', (5, 5)).save(bomb)
+    Image.new('L', (5, 5)).save(postscript, 'EPS')
+    monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 10)
+    for path in (text, bomb, postscript, tmp_path / 'absent.png'):
+        with pytest.raises(BadSampleError, match=str(path)):
+            read_size(path)

@@ -84,15 +84,19 @@ def no_class(ids, root):
             FileNotFoundError,
             'lacks 1 of the 3 images of .*test.txt: 2008_000011',
         ),
-        (lose_image, FileNotFoundError, 'no .*2008_000011.jpg, which tells the size of'),
+        (
+            lose_image,
+            FileNotFoundError,
+            '2008_000011.jpg does not exist; the size of .*2008_000011.png',
+        ),
         (
             add_prediction,
             ValueError,
             'holds 1 images that .*test.txt does not name: 2008_00',
         ),
-        (turn, ValueError, '2008_000011.png is 8x11, but .*2008_000011.jpg is 11x8'),
+        (turn, ValueError, '2008_000011.png has 11x8 pixels and its image .*2008_000011.jpg 8x11'),
         (void, ValueError, '2008_000011.png holds 255, void'),
-        (no_class, ValueError, '2008_000011.png holds the id 21'),
+        (no_class, ValueError, '2008_000011.png holds ids that are no class: 21 '),
     ],
 )
 def test_what_the_server_would_refuse_is_refused(tmp_path, data, change, error, message):

@@ -91,7 +91,7 @@ def test_what_is_missing_is_named(small, tmp_path):
     with pytest.raises(ValueError, match="val1.png holds the id 12; SegNet's ids are 0 to 11"):
         camvid.prepare_camvid(tmp_path / 'out', [source], counts=COUNTS)
     Image.new('RGB', (12, 8)).save(source / 'valannot/val1.png')
-    with pytest.raises(ValueError, match='val1.png has the image mode RGB'):
+    with pytest.raises(ValueError, match='val1.png is RGB, expected'):
         camvid.prepare_camvid(tmp_path / 'out', [source], counts=COUNTS)
     assert not (tmp_path / 'few').exists() and not (tmp_path / 'out').exists()
 

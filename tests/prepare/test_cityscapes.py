@@ -194,8 +194,14 @@ def test_damaged_polygons_are_named(tmp_path, content):
         train_ids_of_polygons(tmp_path / 'a_polygons.json')
 
 
-@pytest.mark.parametrize('pixels', [np.full((2, 2), 34, np.uint8), np.zeros((2, 2, 3), np.uint8)])
-def test_a_damaged_label_image_is_named(tmp_path, pixels):
+@pytest.mark.parametrize(
+    'pixels,problem',
+    [
+        (np.full((2, 2), 34, np.uint8), 'holds the id 34; .* 0 to 33'),
+        (np.zeros((2, 2, 3), np.uint8), 'is RGB, expected'),
+    ],
+)
+def test_a_damaged_label_image_is_named(tmp_path, pixels, problem):
     Image.fromarray(pixels).save(tmp_path / 'a_labelIds.png')
-    with pytest.raises(ValueError, match='a_labelIds.png must hold label ids from 0 to 33 in one'):
+    with pytest.raises(ValueError, match=f'a_labelIds.png {problem}'):
         train_ids_of_labels(tmp_path / 'a_labelIds.png')

@@ -217,7 +217,9 @@ def test_what_is_missing_is_named(small, tmp_path, source):
     with pytest.raises(FileNotFoundError, match='COCO 2017 lacks annotations or images'):
         prepare_coco(tmp_path / 'out', [source / 'annotations'])
     small.save_jpg(source / 'train2017/000000000001.jpg', (40, 60))
-    with pytest.raises(ValueError, match='000000000001.jpg is 40x60, its annotations say 60x40'):
+    with pytest.raises(
+        ValueError, match='000000000001.jpg has 60x40 pixels, but its annotations say 40x60'
+    ):
         prepare_coco(tmp_path / 'out', [source])
 
 

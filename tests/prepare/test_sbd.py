@@ -127,7 +127,7 @@ def test_a_mask_of_another_size_is_named(small, tmp_path, prepare):
     voc = small.make_voc(tmp_path)
     source = small.make_sbd(tmp_path / 'source')
     small.save_jpg(voc / 'JPEGImages/s0.jpg', (8, 12))
-    with pytest.raises(ValueError, match='s0.mat is 12x8, but .*s0.jpg is 8x12'):
+    with pytest.raises(ValueError, match='s0.mat has 8x12 pixels and its image .*s0.jpg 12x8'):
         prepare(source)
 
 
