@@ -46,7 +46,7 @@ def table_cells():
     def cells(text):
         rows = [line.split('|')[1:-1] for line in text.splitlines() if line.startswith('|')]
         rows = [[cell.strip() for cell in row] for row in rows]
-        return [row for row in rows if not set(''.join(row)) <= set(':-') or '-' in row]
+        return [row for row in rows if any(cell.strip('-') != ':' for cell in row)]
 
     return cells
 

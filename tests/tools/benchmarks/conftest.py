@@ -1,5 +1,6 @@
 """Shared by the tests of the benchmarks."""
 
+import cv2
 import pytest
 import torch
 
@@ -7,6 +8,7 @@ import torch
 @pytest.fixture(autouse=True)
 def threads():
     """Benchmarks take one thread; what was set before comes back."""
-    number = torch.get_num_threads()
+    numbers = torch.get_num_threads(), cv2.getNumThreads()
     yield
-    torch.set_num_threads(number)
+    torch.set_num_threads(numbers[0])
+    cv2.setNumThreads(numbers[1])

@@ -8,7 +8,7 @@ from benchmarks import loss
 
 
 @pytest.fixture
-def run(monkeypatch):
+def run(monkeypatch, table_cells):
     """Rows of the table, without its header."""
 
     def run(sizes, *options):
@@ -16,8 +16,7 @@ def run(monkeypatch):
         monkeypatch.setattr(loss, 'DEVICE', 'cpu')
         parser = argparse.ArgumentParser()
         loss.add_arguments(parser)
-        table = loss.run(parser.parse_args(['--rounds', '2', *options]))
-        return [row.strip('| ').split(' | ') for row in table.splitlines()[4:]]
+        return table_cells(loss.run(parser.parse_args(['--rounds', '2', *options])))[1:]
 
     return run
 
