@@ -225,7 +225,7 @@ def test_errors(segmentor, cfg, message):
         segmentor(**cfg)
 
 
-def test_a_backbone_without_the_dial_is_refused(build):
+def test_a_backbone_without_set_output_stride_is_refused(build):
     with pytest.raises(ValueError, match='ResNetV1c has no set_output_stride: use AtrousResNet'):
         build(
             type='DeepLabV3',
@@ -371,7 +371,7 @@ def test_a_compiled_backbone_is_the_same_one(segmentor, relative_error):
 
 
 class Logits(torch.nn.Module):
-    """What README says to export."""
+    """What docs/api.md says of export."""
 
     def __init__(self, model):
         super().__init__()
