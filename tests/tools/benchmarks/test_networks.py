@@ -7,7 +7,7 @@ import re
 
 import pytest
 import torch
-from benchmarks import aspp, model, train
+from benchmarks import aspp, model, train, valid_tap_conv
 from benchmarks.baselines import mmseg_model, our_model
 
 
