@@ -54,10 +54,11 @@ class ImagePoolASPPHead(UpsampledLossMixin, BaseDecodeHead):
             labels, as in the paper. 'logits': on labels down-sampled to the size of the logits
             (every ``output_stride``-th pixel), as in DeepLabv2; Table 8 compares the two, 77.21
             and 76.01. Default: 'labels'.
-        fast: Whether to leave out products with zero padding (:class:`ValidTapConv2d`), the
-            copy that concatenates the branches, and the spreading of the pooled value and of its
-            gradient (:class:`GlobalMean2d`). The same up to rounding. Default: True; has no effect
-            beside a ``conv_cfg``.
+        fast: Whether to leave out, on a CPU, products with zero padding
+            (:class:`ValidTapConv2d`), the copy that concatenates the branches, and the spreading of
+            the pooled value and of its gradient (:class:`GlobalMean2d`). The same up to rounding.
+            Measured on a CPU alone (``docs/benchmarks.md``), so that on any other device the same
+            operations run as with False. Default: True; has no effect beside a ``conv_cfg``.
         **kwargs: As of mmseg's ``BaseDecodeHead``.
 
     Raises:

@@ -5,10 +5,11 @@ import torch
 import torch.nn.functional as F
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmseg_deeplabv3x.atrous import aspp_rates
-from mmseg_deeplabv3x.models.layers.global_mean import GlobalMean2d
 
 
 @pytest.fixture
@@ -148,8 +149,38 @@ def test_the_fast_way_does_less(head):
 
 
 def test_the_fast_way_pools_with_a_small_gradient(head):
-    assert isinstance(head().image_pool[0], GlobalMean2d)
-    assert isinstance(head(fast=False).image_pool[0], torch.nn.AdaptiveAvgPool2d)
+    x = torch.randn(2, 32, 33, 29, requires_grad=True)
+    strides = []
+    for fast in (True, False):
+        pool = head(fast=fast).image_pool[0]
+        strides.append(torch.autograd.grad(pool(x).sum(), x)[0].stride()[2:])
+    assert strides[0] == (0, 0) != strides[1]
+
+
+class Operations(TorchDispatchMode):
+    """All operations that run, with the shapes and strides of what they get."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        tensors = [t for t in tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)]
+        self.seen.append((str(func), [(t.shape, t.stride()) for t in tensors]))
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize('memory_format', [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize('device', ['meta', 'cpu'])
+def test_on_any_device_but_a_cpu_it_is_the_plain_way(head, device, memory_format):
+    found = []
+    for fast in (True, False):
+        net = head(fast=fast, projection_kernel=3).train().to(device)
+        x = torch.randn(2, 32, 33, 29, device=device).to(memory_format=memory_format)
+        with Operations() as operations:
+            net([x.requires_grad_()]).square().mean().backward()
+        found.append(operations.seen)
+    assert (found[0] == found[1]) == (device != 'cpu')
 
 
 def test_another_conv_is_left_as_it_is(head):
