@@ -6,6 +6,7 @@ import json
 from collections import Counter
 
 import numpy as np
+from prettytable import PrettyTable, TableStyle
 
 from .full_check import Report
 
@@ -22,20 +23,15 @@ def text(report: Report) -> str:
         Splits, classes, rare classes and problems, without a line break at the end.
     """
     found = Counter(problem.split for problem in report.problems)
-    parts = [
-        _table(
-            [['split', 'images', 'problems']]
-            + [[split.name, len(split.infos), found[split.name]] for split in report.splits]
-        )
-    ]
+    rows = [[split.name, len(split.infos), found[split.name]] for split in report.splits]
+    parts = [_table(['split', 'images', 'problems'], rows)]
     for split, pixels in zip(report.splits, report.pixels):
         if len(pixels):
-            rows = [[f'{split.name}: class', 'pixels', 'in %', 'images']]
-            rows += [
+            rows = [
                 [row['class'], row['pixels'], f'{row["percent"]:.2f}', row['images']]
                 for row in class_counts(split.metainfo['classes'], pixels)
             ]
-            parts.append(_table(rows))
+            parts.append(_table([f'{split.name}: class', 'pixels', 'in %', 'images'], rows))
     rare = report.rare_classes()
     if rare:
         parts.append(
@@ -105,12 +101,11 @@ def _problems(report: Report) -> str:
     return '\n'.join(lines)
 
 
-def _table(rows: list[list]) -> str:
-    """Columns side by side: names to the left, numbers to the right."""
-    rows = [[str(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    lines = [
-        '  '.join([row[0].ljust(widths[0])] + [c.rjust(w) for c, w in zip(row[1:], widths[1:])])
-        for row in rows
-    ]
-    return '\n'.join([lines[0], '-' * len(lines[0]), *lines[1:]])
+def _table(head: list[str], rows: list[list]) -> str:
+    """A Markdown table: names to the left, numbers to the right."""
+    table = PrettyTable(head)
+    table.set_style(TableStyle.MARKDOWN)
+    table.align = 'r'
+    table.align[head[0]] = 'l'
+    table.add_rows(rows)
+    return table.get_string()
