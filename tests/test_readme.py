@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import mmengine.registry
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import Registry, init_default_scope
-from mmseg.registry import MODELS
+from mmseg.registry import DATASETS, MODELS
+from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / 'mmseg_deeplabv3x'
@@ -30,15 +35,18 @@ def first_cells(page: str) -> list[str]:
     return [name for cell in rows for name in re.findall(r'`([^`]+)`', cell)]
 
 
-# ---- the README
+def python(page: str) -> list[str]:
+    """The Python that a page shows."""
+    return re.findall(r'```python\n(.*?)```', page, re.S)
+
+
+# ---- examples
 
 
 @pytest.fixture
 def stock_based(tmp_path):
     """The README's config over mmseg's stock files, narrow and without pretrained weights."""
-    (example,) = [
-        text for text in re.findall(r'```python\n(.*?)```', README, re.S) if '_base_' in text
-    ]
+    (example,) = python(README)
     path = tmp_path / 'example.py'
     path.write_text(example)
     cfg = Config.fromfile(path)
@@ -57,6 +65,44 @@ def test_the_config_over_mmsegs_stock_files_builds_and_predicts(stock_based):
     with torch.no_grad():
         result = model.test_step(dict(inputs=[image]))[0]
     assert result.pred_sem_seg.shape == (65, 97)
+
+
+def test_the_config_for_your_own_data_loads_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for split in ('train', 'val'):
+        for kind, suffix, shape in (('img', '.jpg', (48, 64, 3)), ('ann', '.png', (48, 64))):
+            path = Path('data/cracks', kind, split, f'1{suffix}')
+            path.parent.mkdir(parents=True)
+            Image.fromarray(np.ones(shape, np.uint8)).save(path)
+    (example,) = [text for text in python(PAGES['data.md']) if '_base_' in text]
+    Path('cracks.py').write_text(example.replace("'./", f"'{ROOT}/configs/"))
+    cfg = Config.fromfile('cracks.py')
+    init_default_scope('mmseg')
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        dataset = DATASETS.build(loader.dataset)
+        assert len(dataset.metainfo['classes']) == cfg.model.decode_head.num_classes
+        label = dataset[0]['data_samples'].gt_sem_seg.data
+        assert label.unique().tolist() == [1]
+
+
+def test_the_python_of_the_prediction_page_predicts(trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config, checkpoint = trained
+    Path('work_dirs/x').mkdir(parents=True)
+    for name in ('work_dirs/x/iter_30000.pth', 'checkpoint.pth'):
+        shutil.copy(checkpoint, name)
+    pipeline = "\ntest_pipeline = test_dataloader['dataset']['pipeline']\n"  # mmseg asks for it
+    Path('config.py').write_text(Path(config).read_text() + pipeline)
+    Image.fromarray(np.full((48, 64, 3), 128, np.uint8)).save('photo.jpg')
+    ours, mmsegs = python(PAGES['prediction.md'])
+    found = {}
+    exec(ours, found)
+    assert Image.open('mask.png').size == (64, 48)
+    exec(mmsegs, found)
+    assert (found['classes'][0].numpy() == found['result'].mask).all()
+
+
+# ---- the README
 
 
 def test_the_readme_is_short_and_tells_early_how_to_install():
@@ -84,6 +130,8 @@ def test_every_config_is_in_the_table_and_every_name_of_the_table_is_there():
 
 def registered() -> Iterator[str]:
     """Names of what this package registers, in whichever registry."""
+    for module in pkgutil.walk_packages([str(PACKAGE)], f'{PACKAGE.name}.'):
+        importlib.import_module(module.name)
     registries = [r for r in vars(mmengine.registry).values() if isinstance(r, Registry)]
     while registries:
         registry = registries.pop()
