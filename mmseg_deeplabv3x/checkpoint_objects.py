@@ -4,34 +4,123 @@ A training log is a ``HistoryBuffer``: NumPy arrays, and methods that pickle wri
 ``getattr(HistoryBuffer, 'mean')``. For each name that pickle asks for, something stands here that
 can do no more than that. The real ones can: ``getattr`` opens everything, the state of a
 ``numpy.dtype`` can turn an array's bytes into pointers, and that of a ``HistoryBuffer`` replaces
-the statistics of all others.
+the statistics of all others. The stand-ins are known to PyTorch only while :func:`load_safely` is
+reading, and what it returns holds the real objects.
 """
 
 from __future__ import annotations
 
+import os
 import pickle
 import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
+import torch
 from mmengine.logging import HistoryBuffer
 
 _REBUILD_ARRAY = np.zeros(1).__reduce__()[0]
 _REBUILD_SCALAR = np.float64(0).__reduce__()[0]
 _STATISTICS = ('min', 'max', 'current', 'mean')
+_LOCK = threading.RLock()  # PyTorch's list is one for all threads
 
 
-def allowed_objects() -> list:
-    """What ``torch.serialization.add_safe_globals`` is to allow."""
-    allowed = [
+def load_safely(load: Callable[..., Any], *args, **kwargs) -> Any:
+    """Call something that loads a checkpoint; only tensors, plain containers and logs are let in.
+
+    ``torch.load`` then restricts itself even where its caller asks it not to (``torch.hub`` does,
+    for whatever comes from a URL). Only ``TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD``, with which a user
+    trusts all files, is left in force.
+
+    Args:
+        load: Calls ``torch.load``, or is it.
+        *args: Its arguments.
+        **kwargs: The same.
+
+    Returns:
+        What it returns.
+    """
+    with _LOCK, _allowed_objects(), _weights_only():
+        return _replace_stand_ins(load(*args, **kwargs), {})
+
+
+@contextmanager
+def _allowed_objects() -> Iterator[None]:
+    """Let PyTorch know the stand-ins, and no other objects of their names."""
+    ours = {
         (LoggedHistory, 'mmengine.logging.history_buffer.HistoryBuffer'),
         (get_statistic, 'builtins.getattr'),
         (LoggedArray, 'numpy.ndarray'),
         (LoggedDtype, 'numpy.dtype'),
-    ]
+    }
     for module in ('numpy.core.multiarray', 'numpy._core.multiarray'):  # of numpy 1 and 2
-        allowed.append((rebuild_array, f'{module}.{_REBUILD_ARRAY.__name__}'))
-        allowed.append((rebuild_scalar, f'{module}.{_REBUILD_SCALAR.__name__}'))
-    return allowed
+        ours.add((rebuild_array, f'{module}.{_REBUILD_ARRAY.__name__}'))
+        ours.add((rebuild_scalar, f'{module}.{_REBUILD_SCALAR.__name__}'))
+    names = {name for _, name in ours}
+    known = set(torch.serialization.get_safe_globals())
+    hidden = {entry for entry in known if _name(entry) in names}
+    _set_safe_globals((known - hidden) | ours)
+    try:
+        yield
+    finally:
+        _set_safe_globals((set(torch.serialization.get_safe_globals()) - ours) | hidden)
+
+
+def _name(entry: Callable | tuple[Callable, str]) -> str:
+    """The name that an entry of PyTorch's list allows."""
+    return entry[1] if isinstance(entry, tuple) else f'{entry.__module__}.{entry.__qualname__}'
+
+
+def _set_safe_globals(entries: set) -> None:
+    torch.serialization.clear_safe_globals()
+    torch.serialization.add_safe_globals(list(entries))
+
+
+@contextmanager
+def _weights_only() -> Iterator[None]:
+    """Let ``torch.load`` read as with ``weights_only=True``, whatever it is called with."""
+    name = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'
+    before = os.environ.get(name)
+    if 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD' in os.environ:  # PyTorch refuses both
+        yield
+        return
+    os.environ[name] = '1'
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
+def _replace_stand_ins(loaded: Any, done: dict[int, tuple[Any, Any]]) -> Any:
+    """Put the real objects in the place of the stand-ins, in any containers.
+
+    Args:
+        loaded: What was read; dictionaries and lists are changed in place.
+        done: By identity, what was replaced (which must live on for that) and by what.
+    """
+    if id(loaded) in done:
+        return done[id(loaded)][1]
+    real = loaded
+    if isinstance(loaded, (dict, list)):
+        done[id(loaded)] = loaded, loaded  # it may hold itself
+        for key, value in loaded.items() if isinstance(loaded, dict) else enumerate(loaded):
+            loaded[key] = _replace_stand_ins(value, done)
+    elif type(loaded) is tuple:
+        real = tuple(_replace_stand_ins(value, done) for value in loaded)
+    elif isinstance(loaded, LoggedArray):
+        real = loaded.view(np.ndarray)
+    elif isinstance(loaded, LoggedDtype):
+        real = loaded.dtype
+    elif isinstance(loaded, LoggedHistory):
+        real = loaded.history
+    done[id(loaded)] = loaded, real
+    return real
 
 
 def why_refused(error: Exception) -> str:
@@ -84,14 +173,11 @@ class LoggedDtype:
 
 
 class LoggedArray(np.ndarray):
-    """Stands for ``numpy.ndarray``: an array of plain numbers, which is written as such again."""
+    """Stands for ``numpy.ndarray``: an array of plain numbers."""
 
     def __setstate__(self, state):
         *version, shape, dtype, is_fortran, data = state
         super().__setstate__((*version, shape, _plain(dtype), is_fortran, data))
-
-    def __reduce_ex__(self, protocol):
-        return self.view(np.ndarray).__reduce_ex__(protocol)
 
 
 def rebuild_array(kind, shape, code) -> LoggedArray:
@@ -112,23 +198,19 @@ def _plain(dtype) -> np.dtype:
     return dtype.dtype
 
 
-class LoggedHistory(HistoryBuffer):
-    """Stands for ``HistoryBuffer``, and becomes one."""
+class LoggedHistory:
+    """Stands for ``HistoryBuffer``, and makes one."""
 
     def __setstate__(self, state):
         methods = {name: getattr(HistoryBuffer, name) for name in _STATISTICS}
         if state.pop('statistics_methods', methods) != methods:
             _refuse('statistics that are not those of the training log')
-        arrays = {name: state.pop(name) for name in ('_log_history', '_count_history')}
-        if any(type(array) is not LoggedArray for array in arrays.values()) or set(state) != {
-            'max_length'
-        }:
+        names = ('_log_history', '_count_history')
+        arrays = [state.pop(name) for name in names]
+        if any(type(array) is not LoggedArray for array in arrays) or set(state) != {'max_length'}:
             _refuse('a training log of another make')
-        self.__class__ = HistoryBuffer
-        self._set_default_statistics()
-        self.max_length = state['max_length']
-        for name, array in arrays.items():
-            setattr(self, name, array.view(np.ndarray))
+        log, count = (array.view(np.ndarray) for array in arrays)
+        self.history = HistoryBuffer(log, count, state['max_length'])
 
 
 def get_statistic(owner, name):

@@ -3,19 +3,18 @@ from __future__ import annotations
 import copy
 import importlib
 import importlib.util
-import os
 import pickle
 import subprocess
 import sys
-import warnings
+import textwrap
 
 import mmcv
-import mmengine.fileio.file_client
 import numpy as np
 import pytest
 import torch
 from mmcv.utils import ext_loader
-from mmengine.logging import HistoryBuffer, MessageHub
+from mmengine.logging import MessageHub
+from mmengine.runner import checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from mmseg_deeplabv3x import compat
@@ -81,6 +80,14 @@ def test_a_full_mmcv_is_left_as_it_is(monkeypatch):
     assert ext_loader.load_ext is load_ext
 
 
+@pytest.mark.skipif(
+    importlib.util.find_spec('mmcv._ext') is not None, reason='a full mmcv has the compiled ops'
+)
+def test_mmcv_says_of_its_ops_what_it_says_without_us():
+    env = mmcv.utils.collect_env()
+    assert env['MMCV Compiler'] == env['MMCV CUDA Compiler'] == 'n/a'
+
+
 # ---------------------------------------------------------------- checkpoints
 
 
@@ -98,7 +105,7 @@ def training_log():
 
 def test_the_log_of_a_checkpoint_comes_back(tmp_path, training_log):
     torch.save(dict(message_hub=training_log.state_dict()), tmp_path / 'iter_1.pth')
-    loaded = torch.load(tmp_path / 'iter_1.pth')['message_hub']
+    loaded = CheckpointLoader.load_checkpoint(str(tmp_path / 'iter_1.pth'))['message_hub']
     losses = loaded['log_scalars']['train/loss']
     assert losses.data[0].tolist() == [1.0, 1 / 2, 1 / 3]
     assert losses.mean() == pytest.approx(11 / 18)
@@ -117,232 +124,124 @@ def test_a_checkpoint_of_another_numpy_comes_back(tmp_path, theirs):
     written = path.read_bytes()
     assert ours in written
     path.write_bytes(written.replace(ours, theirs.encode()))
-    array, scalar = torch.load(path)
+    array, scalar = CheckpointLoader.load_checkpoint(str(path))
     assert array.tolist() == [0, 1, 2]
     assert scalar == 7
 
 
-class Reduced:
-    """Pickled as a call, which unpickling makes: how every hostile pickle works."""
-
-    def __init__(self, function, *args):
-        self.call = (function, args)
-
-    def __reduce__(self):
-        return self.call
+class Unwanted:
+    """Of a kind that no checkpoint needs."""
 
 
-HOSTILE = {
-    'a call of os.system': lambda path: Reduced(os.system, f'touch {path}'),
-    'a call of eval': lambda path: Reduced(eval, f'open({str(path)!r}, "w")'),
-    'getattr for the globals of a method': lambda path: Reduced(
-        getattr, Reduced(getattr, HistoryBuffer, 'mean'), '__globals__'
-    ),
-    'getattr for a dunder of the allowed class': lambda path: Reduced(
-        getattr, HistoryBuffer, '__init__'
-    ),
-    'getattr for a method that is no statistic': lambda path: Reduced(
-        getattr, HistoryBuffer, 'register_statistics'
-    ),
-    'getattr on another allowed class': lambda path: Reduced(getattr, np.ndarray, 'tofile'),
-    'getattr with a default': lambda path: Reduced(getattr, np.ndarray, 'mean', eval),
-    'a statistic smuggled into the log': lambda path: Reduced(
-        HistoryBuffer.register_statistics, print
-    ),
-}
+@pytest.mark.parametrize('asks_for', [None, False], ids=['default', 'weights_only=False'])
+@pytest.mark.parametrize('load', ['load_from_local', 'load_from_ceph'])
+def test_what_mmengine_asks_of_torch_load_does_not_matter(tmp_path, monkeypatch, asks_for, load):
+    """Its next release reads local files with ``weights_only=False``."""
+    torch_load, path = torch.load, str(tmp_path / 'weights.pth')
+    torch.save(dict(meta=Unwanted()), path)
+
+    def load_as_some_release(filename, map_location=None):
+        return torch_load(filename, map_location=map_location, weights_only=asks_for)
+
+    load_as_some_release.__name__ = load
+    monkeypatch.setattr(checkpoint, load, load_as_some_release)
+    prefix = {'load_from_local': '', 'load_from_ceph': r'(\S+\:)?s3://'}[load]
+    monkeypatch.setattr(CheckpointLoader, '_schemes', {prefix: load_as_some_release})
+    compat.load_checkpoints_safely()
+    with pytest.raises(pickle.UnpicklingError, match='Unwanted'):
+        CheckpointLoader._schemes[prefix](path)
 
 
-@pytest.mark.skipif(
-    not hasattr(torch.serialization, 'get_unsafe_globals_in_checkpoint'),
-    reason='before torch 2.6, torch.load itself lets everything through',
-)
-@pytest.mark.parametrize('kind', HOSTILE)
-def test_a_hostile_checkpoint_is_refused(tmp_path, kind):
-    torch.save(dict(meta=HOSTILE[kind](tmp_path / 'proof')), tmp_path / 'iter_1.pth')
-    with pytest.raises((pickle.UnpicklingError, TypeError)):
-        torch.load(tmp_path / 'iter_1.pth')
-    assert not (tmp_path / 'proof').exists()
+def test_pytorchs_own_switch_for_trusted_files_is_obeyed(tmp_path, monkeypatch):
+    torch.save(Unwanted(), tmp_path / 'weights.pth')
+    monkeypatch.setenv('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', '1')
+    with pytest.warns(UserWarning, match='TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'):
+        loaded = CheckpointLoader.load_checkpoint(str(tmp_path / 'weights.pth'))
+    assert type(loaded) is Unwanted
 
 
-@pytest.mark.parametrize('version', ['2.1.0', '2.5.1+cu121'])
-def test_an_old_torch_needs_no_list(monkeypatch, version):
-    monkeypatch.setattr(torch, '__version__', version)
-    monkeypatch.delattr(torch.serialization, 'add_safe_globals', raising=False)
-    compat.allow_mmengine_checkpoints()
+def test_a_loader_that_somebody_registered_stays():
+    run_fresh("""
+        from mmengine.runner import CheckpointLoader
+
+        def load_from_store(filename, map_location=None):
+            return 'theirs'
+
+        for prefix in ('', 'http://', 'store://'):
+            CheckpointLoader.register_scheme(prefix, load_from_store, force=True)
+        import mmseg_deeplabv3x
+        from mmseg_deeplabv3x.cli.messages import install_messages
+        install_messages()
+        for name in ('a.pth', 'http://a.pth', 'store://a.pth'):
+            assert CheckpointLoader.load_checkpoint(name) == 'theirs', name
+            assert CheckpointLoader._get_checkpoint_loader(name) is load_from_store, name
+    """)
 
 
-# ---------------------------------------------------------------- weights
+def test_a_stock_run_resumes_in_a_process_that_imports_us(tmp_path):
+    run_fresh(f"""
+        import torch
+        from mmengine.logging import HistoryBuffer
+        from mmengine.runner import CheckpointLoader
+        import mmseg_deeplabv3x
 
-
-@pytest.fixture
-def offline(monkeypatch, tmp_path):
-    from urllib.error import URLError
-
-    def refuse(*args, **kwargs):
-        raise URLError('no network')
-
-    monkeypatch.setattr(torch.hub, 'download_url_to_file', refuse)
-    monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path))
-    return tmp_path
-
-
-@pytest.mark.parametrize(
-    'name, file',
-    [
-        ('torchvision://resnet101', 'resnet101-63fe2227.pth'),
-        ('open-mmlab://resnet101_v1c', 'resnet101_v1c-e67eebb6.pth'),
-        ('mmcls://vgg11', 'vgg11_batch256_imagenet_20210208-4271cd6c.pth'),
-        ('https://example.org/weights.pth', 'weights.pth'),
-    ],
-)
-def test_weights_that_cannot_be_had_are_named(offline, name, file):
-    with pytest.raises(FileNotFoundError) as error:
-        CheckpointLoader.load_checkpoint(name)
-    for part in (name, f'/{file}', f'{offline}/checkpoints/{file}', 'local file', 'init_cfg'):
-        assert part in str(error.value)
-
-
-def test_weights_with_an_unknown_name_are_told_apart(offline):
-    with pytest.raises(FileNotFoundError, match='open-mmlab://resnet13 is no name of weights'):
-        CheckpointLoader.load_checkpoint('open-mmlab://resnet13')
-
-
-def test_weights_that_are_there_are_loaded(offline):
-    (offline / 'checkpoints').mkdir()
-    torch.save(dict(conv=torch.ones(1)), offline / 'checkpoints/resnet101_v1c-e67eebb6.pth')
-    assert CheckpointLoader.load_checkpoint('open-mmlab://resnet101_v1c')['conv'] == 1
-
-
-# ---------------------------------------------------------------- warnings
-
-
-def heard(text, module):
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.resetwarnings()
-        compat.quiet_own_warnings()
-        warnings.warn_explicit(text, UserWarning, 'file.py', 1, module=module)
-    return bool(caught)
-
-
-@pytest.mark.parametrize('text, module', compat._OWN_WARNINGS)
-def test_a_warning_is_dropped_by_text_and_module_only(text, module):
-    assert not heard(f'{text} and so on', module)
-    assert heard(f'{text} and so on', 'somewhere.else')
-    assert heard('anything else', module)
-
-
-def test_the_scaler_of_stock_amp_gives_no_deprecation_warning(monkeypatch):
-    from mmengine.optim.optimizer import amp_optimizer_wrapper
-
-    monkeypatch.setattr(amp_optimizer_wrapper, 'is_cuda_available', lambda: True)
-    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
-    with warnings.catch_warnings():
-        warnings.simplefilter('error', FutureWarning)
-        compat.quiet_own_warnings()
-        with warnings.catch_warnings():
-            # what only a machine without a GPU hears
-            warnings.filterwarnings('ignore', '.*CUDA is not available')
-            amp_optimizer_wrapper.AmpOptimWrapper(optimizer=optimizer)
-
-
-def test_a_log_line_is_lowered_by_text_only(monkeypatch):
-    import logging
-
-    lines = []
-    module = mmengine.fileio.file_client
-    wrapped = module.print_log.__wrapped__
-    monkeypatch.setattr(module, 'print_log', lambda msg, logger, level: lines.append((msg, level)))
-    compat.quiet_own_warnings()
-    module.print_log('"FileClient" will be deprecated in future.', level=logging.WARNING)
-    module.print_log('Another warning', level=logging.WARNING)
-    assert lines == [
-        ('"FileClient" will be deprecated in future.', logging.DEBUG),
-        ('Another warning', logging.WARNING),
-    ]
-    assert not hasattr(wrapped, 'levels'), 'importing the package twice must not wrap it twice'
-
-
-# ---------------------------------------------------------------- lists of images
-
-
-@pytest.fixture
-def data_set(tmp_path):
-    """Maker of a dataset from the text of its list."""
-    from mmseg.datasets import BaseSegDataset
-
-    def make(text):
-        (tmp_path / 'a.txt').write_text(text)
-        prefix = dict(img_path='images', seg_map_path='masks')
-        return BaseSegDataset(ann_file='a.txt', data_root=str(tmp_path), data_prefix=prefix)
-
-    return make
-
-
-def test_blank_lines_of_a_list_are_skipped(data_set, tmp_path):
-    found = data_set('\na\n  \n.b\n\n')
-    assert [found.get_data_info(i)['img_path'] for i in range(len(found))] == [
-        f'{tmp_path}/images/a.jpg',
-        f'{tmp_path}/images/.b.jpg',
-    ]
-
-
-@pytest.mark.parametrize(
-    'name', ['\ufeffa', 'a\tb', 'a\0b', 'x' * 300], ids=['BOM', 'two columns', 'null', 'long']
-)
-def test_a_line_that_is_no_name_is_named(data_set, tmp_path, name):
-    with pytest.raises(ValueError) as error:
-        data_set(f'{name}\nb\n')
-    message = str(error.value)
-    assert message.startswith(f'{tmp_path}/a.txt holds ')
-    assert ascii(name)[1:-1][:40] in ascii(message).replace('\\\\', '\\')
-    assert len(message) < 400 and '\0' not in message
-
-
-def test_a_list_that_is_no_text_is_named(data_set, tmp_path, monkeypatch):
-    write = type(tmp_path).write_text
-    monkeypatch.setattr(type(tmp_path), 'write_text', lambda p, text: write(p, text, 'utf-16'))
-    with pytest.raises(ValueError, match=f'{tmp_path}/a.txt is no list of images in UTF-8: '):
-        data_set('a\n')
-
-
-def test_a_folder_in_a_list_is_no_blank_line(data_set):
-    assert len(data_set('a\nsub/\n\n')) == 2
-
-
-@pytest.mark.parametrize('text', ['', '\n \n'])
-def test_an_empty_split_is_named(data_set, tmp_path, text):
-    with pytest.raises(ValueError, match=rf'^The split {tmp_path}/a\.txt is empty\.$'):
-        data_set(text)
-
-
-def test_an_empty_folder_is_named(tmp_path):
-    from mmseg.datasets import BaseSegDataset
-
-    (tmp_path / 'images').mkdir()
-    with pytest.raises(ValueError, match=rf'^The split {tmp_path}/images is empty\.$'):
-        BaseSegDataset(data_root=str(tmp_path), data_prefix=dict(img_path='images'))
+        torch.save([HistoryBuffer([1.0], [1])], {str(tmp_path / 'iter_1.pth')!r})
+        loaded, = CheckpointLoader.load_checkpoint({str(tmp_path / 'iter_1.pth')!r})
+        assert type(loaded) is HistoryBuffer and loaded.mean() == 1
+    """)
 
 
 # ---------------------------------------------------------------- import
 
 
 def test_importing_twice_changes_nothing():
-    from mmseg.datasets import BaseSegDataset
-
-    print_log = mmengine.fileio.file_client.print_log
-    loaders = BaseSegDataset.load_data_list, BaseSegDataset._serialize_data
-    schemes = list(CheckpointLoader._schemes)
+    schemes = dict(CheckpointLoader._schemes)
     for name in ('mmseg_deeplabv3x', 'mmseg_deeplabv3x.compat'):
         importlib.import_module(name)
     compat.provide_missing_ops()
-    compat.allow_mmengine_checkpoints()
-    compat.explain_missing_weights()
-    compat.skip_blank_lines()
-    compat.name_empty_splits()
-    compat.quiet_own_warnings()
-    assert mmengine.fileio.file_client.print_log is print_log
-    assert (BaseSegDataset.load_data_list, BaseSegDataset._serialize_data) == loaders
-    assert list(CheckpointLoader._schemes) == schemes
+    compat.load_checkpoints_safely()
+    assert CheckpointLoader._schemes == schemes
+
+
+def test_the_import_changes_nothing_that_others_use():
+    run_fresh("""
+        import logging, os, warnings
+        import mmengine.evaluator.metric, mmengine.fileio.file_client, mmengine.runner.loops
+        from mmengine.dataset import BaseDataset
+        from mmengine.runner import checkpoint
+        import torch
+
+        def shared():
+            modules = (checkpoint, mmengine.evaluator.metric, mmengine.fileio.file_client,
+                       mmengine.runner.loops, torch, torch.serialization, torch.hub, BaseDataset)
+            found = {(str(m), k): v for m in modules for k, v in vars(m).items()
+                     if callable(v) or isinstance(v, dict) and k == '_schemes'}
+            return found, set(torch.serialization.get_safe_globals()), dict(os.environ)
+
+        before, filters = shared(), set(warnings.filters)
+        import mmseg.registry
+        import mmseg_deeplabv3x
+        after = shared()
+        assert after[1:] == before[1:]
+        for key, value in before[0].items():
+            assert after[0][key] is value, key
+        from mmseg.datasets import BaseSegDataset
+        for function in (BaseSegDataset.load_data_list, BaseDataset._serialize_data):
+            assert not hasattr(function, '__wrapped__'), function
+        ours = [f for f in set(warnings.filters) - filters if f[3] and f[0] == 'ignore'
+                and f[3].pattern.startswith(('mmseg', 'mmengine'))]
+        assert not ours, ours
+    """)
+
+
+def run_fresh(script):
+    """Run a script in a process of its own."""
+    script = textwrap.dedent(script)
+    done = subprocess.run(
+        [sys.executable, '-c', script], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
 
 
 def test_a_fresh_process_imports_it_after_mmseg_and_without_pkg_resources():
@@ -360,8 +259,4 @@ for registry, name in ((MODELS, 'DeepLabV3'), (MODELS, 'EncoderDecoder'),
 heavy = {'torchvision', 'pandas', 'sklearn', 'tensorboard', 'pycocotools'} & set(sys.modules)
 assert not heavy, heavy
 """
-    done = subprocess.run(
-        [sys.executable, '-c', script], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    assert done.returncode == 0, done.stdout
-    assert done.stdout == '', 'importing says nothing'
+    assert run_fresh(script) == '', 'importing says nothing'

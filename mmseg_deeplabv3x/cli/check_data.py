@@ -13,6 +13,7 @@ from ..data_check.html_report import page
 from ..data_check.report import as_json, text
 from ..files import write_file
 from .arguments import add_cfg_options, config_file
+from .messages import install_messages
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     add_cfg_options(parser)
     args = parser.parse_args(argv)
+    install_messages()
     cfg = Config.fromfile(args.config)
     cfg.merge_from_dict(args.cfg_options)
 

@@ -12,7 +12,7 @@ from mmengine.logging import print_log
 
 from ..data_check import check_before_testing
 from .arguments import checkpoint_file, output_stride, runner_parser, scale
-from .data_roots import check_data_roots
+from .messages import install_messages
 from .predictions import check_packable, pack_predictions, write_predictions
 from .runner import build_runner, disconnect, load_config, log_on_first_rank_only
 from .tta import set_output_stride, use_tta
@@ -31,6 +31,7 @@ def test(argv: Sequence[str] | None = None) -> None:
         parser.error('--scales and --no-flip choose the views of --tta: add --tta')
     if args.pack and not args.out:
         parser.error('--pack packs the predictions of --out: add --out FOLDER')
+    install_messages()
     with exit_on_user_error(parser.prog):
         log_on_first_rank_only(args.launcher)
         cfg = test_config(args)
@@ -101,7 +102,6 @@ def test_config(args: argparse.Namespace) -> Config:
         Ready for a runner.
 
     Raises:
-        FileNotFoundError: If the data is not there.
         ValueError: If ``--output-stride`` meets a model that has none, ``--tta`` a dataset or a
             ``tta_pipeline`` that it cannot change, ``--pack`` a dataset without a list, or
             ``--cfg-options`` misspells a setting.
@@ -122,7 +122,6 @@ def test_config(args: argparse.Namespace) -> Config:
         write_predictions(cfg, args.out)
     if args.pack:
         check_packable(cfg)
-    check_data_roots(cfg, ('test_dataloader',))
     return cfg
 
 

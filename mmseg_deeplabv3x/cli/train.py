@@ -13,11 +13,11 @@ from mmengine.runner import Runner
 
 from ..data_check import check_before_training
 from ..engine.checkpoints.checkpoint_on_exit import save_checkpoint_on_exit
-from ..engine.checkpoints.resume import newest_checkpoint, read_checkpoint
+from ..engine.checkpoints.resume import load_once, newest_checkpoint, read_checkpoint
 from ..engine.loader_workers import FAULT_STATUS, explain_worker_failure
 from .arguments import runner_parser, seed
-from .data_roots import check_data_roots
 from .launcher_restart import is_restarted_by_launcher
+from .messages import install_messages
 from .runner import build_runner, disconnect, load_config, log_on_first_rank_only
 from .user_errors import exit_on_user_error
 
@@ -34,6 +34,7 @@ def train(argv: Sequence[str] | None = None) -> None:
     """
     parser = train_parser()
     args = parser.parse_args(argv)
+    install_messages()
     # the start only: what goes wrong in a run may hang on all that was before
     with exit_on_user_error(parser.prog):
         log_on_first_rank_only(args.launcher)
@@ -74,7 +75,7 @@ def train_config(args: argparse.Namespace) -> Config:
         Ready for a runner.
 
     Raises:
-        FileNotFoundError: If the data, or the checkpoint to start from, is not there.
+        FileNotFoundError: If the checkpoint to start from is not there.
         ValueError: If ``--amp`` meets an optimizer wrapper that it does not know, the checkpoint
             that ``--resume`` is given cannot be resumed, or ``--cfg-options`` misspells a setting.
     """
@@ -90,7 +91,6 @@ def train_config(args: argparse.Namespace) -> Config:
     if weights and '://' not in weights and not osp.isfile(weights):
         raise FileNotFoundError(f'load_from: there is no checkpoint file {weights!r}.')
     prepare_loaders(cfg)
-    check_data_roots(cfg, ('train_dataloader', 'val_dataloader'))
     return cfg
 
 
@@ -113,18 +113,22 @@ def _resume(cfg: Config, args: argparse.Namespace) -> None:
     A restarted job takes the named one only until it has saved one of its own.
     """
     named = 'load_from' in args.cfg_options
-    checkpoint = None
+    path = checkpoint = None
     if is_restarted_by_launcher() or not named:
-        checkpoint = newest_checkpoint(cfg.work_dir)
-    if checkpoint is None and named and args.resume:
-        checkpoint = cfg.load_from
-    if checkpoint is None:
+        path, checkpoint = newest_checkpoint(cfg.work_dir)
+    if path is None and named and args.resume:
+        path = cfg.load_from
+        checkpoint = None if '://' in path else read_checkpoint(path)
+    if path is None:
         return
     # not left to the runner, which prefers the config's load_from to the work dir
-    cfg.load_from, cfg.resume = checkpoint, True
-    if args.seed is None and '://' not in checkpoint:
+    cfg.load_from, cfg.resume = path, True
+    if checkpoint is None:
+        return
+    load_once(path, checkpoint)
+    if args.seed is None:
         # the runner takes this seed too, but only after the loader got the config's
-        cfg.randomness.seed = read_checkpoint(checkpoint)['meta'].get('seed', cfg.randomness.seed)
+        cfg.randomness.seed = checkpoint['meta'].get('seed', cfg.randomness.seed)
 
 
 def prepare_loaders(cfg: Config) -> None:

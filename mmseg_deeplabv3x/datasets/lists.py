@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import os.path as osp
+import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 
@@ -51,3 +53,36 @@ def first_few(names: Iterable[str], shown: int = 3) -> str:
     names = list(names)
     more = f' and {len(names) - shown} more' if len(names) > shown else ''
     return ', '.join(names[:shown]) + more
+
+
+def checked_data_list(dataset, load: Callable[[], list[dict]]) -> list[dict]:
+    """The images of one of mmseg's datasets, without those that blank lines of its list stand for.
+
+    Upstream, a blank line is an image without a name, and ``.jpg`` is not found in the middle of a
+    run; so is the first name after a byte order mark, which no message shows.
+
+    Args:
+        dataset: A ``BaseSegDataset``.
+        load: Its ``load_data_list``.
+
+    Returns:
+        What ``load`` lists, less the blank lines.
+
+    Raises:
+        ValueError: If the list is no text, or holds something that is no name of an image.
+    """
+    try:
+        infos = load()
+    except UnicodeDecodeError as error:
+        raise ValueError(f'{dataset.ann_file} is no list of images in UTF-8: {error}.') from error
+    folder = dataset.data_prefix['img_path']
+    infos = [info for info in infos if info['img_path'] != osp.join(folder, dataset.img_suffix)]
+    for path in (info['img_path'] for info in infos):
+        too_long = len(path) > 4096 or len(osp.basename(path)) > 255
+        if too_long or re.search('[\x00-\x1f\x7f\ufeff]', path):
+            raise ValueError(
+                f'{dataset.ann_file} holds {osp.relpath(path, folder)[:50]!r}, which is no name of '
+                'an image; expected one name without suffix a line, in UTF-8 without a byte order '
+                'mark.'
+            )
+    return infos

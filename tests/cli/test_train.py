@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from mmseg_deeplabv3x.cli import train as cli_train
+from mmseg_deeplabv3x.cli.runner import build_runner
+from mmseg_deeplabv3x.engine.checkpoints.resume import read_checkpoint
 
 
 def test_amp_refuses_a_wrapper_that_it_would_undo(config, train_config):
@@ -67,6 +70,26 @@ def test_resume_from_a_checkpoint_named_on_the_command_line(config, run, train_c
         config, '--resume', '--work-dir', str(run), '--cfg-options', f'load_from={named}'
     )
     assert (cfg.load_from, cfg.resume, cfg.randomness.seed) == (named, True, 5)
+
+
+@pytest.mark.parametrize('named', [False, True])
+def test_a_resumed_training_reads_its_checkpoint_once(tiny_config, tmp_path, named):
+    """Bytes are counted by the kernel; the padding makes all else that is read small."""
+    line = [tiny_config(f'read_once_{named}'), '--work-dir', str(tmp_path)]
+    cli_train.train([*line, '--cfg-options', 'train_cfg.max_iters=1'])
+    path = tmp_path / 'iter_1.pth'
+    torch.save(dict(read_checkpoint(str(path)), padding=torch.rand(2**24)), path)
+    options = [f'load_from={path}'] if named else []
+    before = bytes_read()
+    args = cli_train.train_parser().parse_args(
+        [*line, '--resume', '--cfg-options', 'visualizer.name=again', *options]
+    )
+    build_runner(cli_train.train_config(args), args).train()
+    assert 1 <= (bytes_read() - before) / path.stat().st_size < 1.3
+
+
+def bytes_read():
+    return int(re.search(r'rchar: (\d+)', Path('/proc/self/io').read_text())[1])
 
 
 def test_resume_refuses_a_named_checkpoint_that_does_not_load(config, run, train_config):

@@ -6,7 +6,8 @@ import os
 import re
 
 import pytest
-import torch
+
+from mmseg_deeplabv3x.engine.checkpoints.resume import read_checkpoint
 
 FAKE_PYTHON = """#!/usr/bin/env bash
 echo "$OMP_NUM_THREADS $MKL_NUM_THREADS"
@@ -49,12 +50,12 @@ def warned(output):
 
 
 def weights(path):
-    return torch.load(path, map_location='cpu')['state_dict']
+    return read_checkpoint(str(path))['state_dict']
 
 
 def gradients(path):
     """Gradient of each weight in the first step: what momentum starts from."""
-    states = torch.load(path, map_location='cpu')['optimizer']['state']
+    states = read_checkpoint(str(path))['optimizer']['state']
     return {key: state['momentum_buffer'] for key, state in states.items()}
 
 

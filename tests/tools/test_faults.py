@@ -7,6 +7,8 @@ import re
 import pytest
 import torch
 
+from mmseg_deeplabv3x.engine.checkpoints.resume import read_checkpoint
+
 # Imported by the config of a run: faults that happen at a given iteration.
 FAULTS = """
 import os, signal, time
@@ -74,7 +76,7 @@ def saved(work_dir):
 
 
 def state(path):
-    return torch.load(path, map_location='cpu')['state_dict']
+    return read_checkpoint(str(path))['state_dict']
 
 
 def iterations(output):
@@ -92,7 +94,7 @@ def test_sigterm_ends_the_iteration_and_saves(fault, tmp_path):
     assert iterations(output) == [1, 2, 3]
     path = tmp_path / 'run/iter_3.pth'
     assert f'Stopped by SIGTERM. Iteration 3 is saved in {path}: go on with --resume.' in output
-    assert (tmp_path / 'run/last_checkpoint').read_text() == 'iter_3.pth'
+    assert (tmp_path / 'run/last_checkpoint').read_text() == str(path)
 
     changes['custom_hooks'] = hooks()
     assert iterations(fault(changes, flags=['--resume'])) == [4]

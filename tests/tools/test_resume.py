@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from mmseg_deeplabv3x.cli import train as cli_train
+from mmseg_deeplabv3x.engine.checkpoints.resume import read_checkpoint
 
 # Imported by the config of a run; the environment says which fault to meet.
 FAULTS = """
@@ -43,7 +44,7 @@ def files(work_dir):
 
 
 def assert_same_weights(one, other):
-    one, other = (torch.load(path, map_location='cpu')['state_dict'] for path in (one, other))
+    one, other = (read_checkpoint(str(path))['state_dict'] for path in (one, other))
     assert one.keys() == other.keys()
     assert all(torch.equal(one[key], other[key]) for key in one)
 
@@ -78,8 +79,8 @@ def killed(fault, tiny_config, tmp_path_factory):
 def test_a_kill_during_the_write_leaves_the_last_good_checkpoint(killed):
     half, good = files(killed[1])
     assert good == 'iter_2.pth' and half.startswith('.iter_4.pth.')
-    assert torch.load(killed[1] / good)['meta']['iter'] == 2
-    assert (killed[1] / 'last_checkpoint').read_text() == 'iter_2.pth'
+    assert read_checkpoint(str(killed[1] / good))['meta']['iter'] == 2
+    assert (killed[1] / 'last_checkpoint').read_text() == str(killed[1] / 'iter_2.pth')
 
 
 def test_a_killed_run_that_was_moved_ends_as_the_unbroken_one(
@@ -108,7 +109,7 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(killed, fault, tmp_path):
     assert output.rstrip().endswith(f'the last good checkpoint is {full}/iter_2.pth.')
     assert 'Iter(val)' in output, 'training went on to its end'
     assert files(full) == ['iter_2.pth']
-    assert torch.load(full / 'iter_2.pth')['meta']['iter'] == 2
+    assert read_checkpoint(str(full / 'iter_2.pth'))['meta']['iter'] == 2
 
 
 def test_two_processes_resume_to_the_same_weights(fault, tiny_config, tmp_path):

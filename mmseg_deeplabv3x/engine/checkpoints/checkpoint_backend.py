@@ -7,6 +7,7 @@ import os
 import shutil
 import zipfile
 from pathlib import Path
+from typing import BinaryIO
 
 from mmengine.fileio import LocalBackend, register_backend
 
@@ -44,24 +45,25 @@ class CheckpointBackend(LocalBackend):
                 file.write(obj)
                 file.flush()
                 os.fsync(file.fileno())
-            check_whole(aside)
+            damage = find_damage(aside)
+            if damage:
+                raise OSError(errno.EIO, damage, str(filepath))
 
 
-def check_whole(path: str | Path) -> None:
+def find_damage(file: str | Path | BinaryIO) -> str | None:
     """Compare each record of a checkpoint, which is a zip file, with its checksum.
 
     ``torch.load`` does not: it takes tensors as they are.
 
     Args:
-        path: What ``torch.save`` wrote.
+        file: What ``torch.save`` wrote.
 
-    Raises:
-        OSError: If it is damaged.
+    Returns:
+        A few words on where it is damaged; None if it is whole.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
+        with zipfile.ZipFile(file) as archive:
+            record = archive.testzip()
     except zipfile.BadZipFile:
-        damaged = 'its end, which is missing'
-    if damaged:
-        raise OSError(errno.EIO, f'the file is damaged at {damaged}', str(path))
+        record = 'its end, which is missing'
+    return record and f'the file is damaged at {record}'

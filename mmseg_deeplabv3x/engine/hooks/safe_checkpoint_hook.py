@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
 from ...files import remove_unfinished, write_file
-from ..checkpoints.resume import newest_checkpoint
+from ..checkpoints.resume import load_once, newest_checkpoint
 
 # Attributes that upstream changes before it writes.
 _STATE = ('last_ckpt', 'keep_ckpt_ids', 'best_ckpt_path', 'best_ckpt_path_dict')
@@ -33,9 +33,8 @@ class SafeCheckpointHook(CheckpointHook):
     - One that cannot be written (disk full, say) leaves no partial file. The log warns, training
       goes on, and the outdated one stays. If no later one can be written either, the training
       ends with an error after its last iteration.
-    - ``last_checkpoint`` holds a name, not an absolute path, and the best checkpoint so far is
-      looked for in this work dir: a copied work dir goes on from itself and leaves the original
-      alone.
+    - The last checkpoint and the best one so far are looked for in this work dir: a copied work dir
+      goes on from itself and leaves the original alone.
     - ``resume=True`` without ``load_from``, as mmseg's own ``tools/train.py --resume`` has it,
       takes the newest checkpoint that loads.
 
@@ -45,13 +44,16 @@ class SafeCheckpointHook(CheckpointHook):
         **kwargs: As of mmengine's ``CheckpointHook``.
     """
 
-    _outdated = _left = ()
+    file_backend = None  # before a training
+    _left = ()  # names of what the checkpoint that is resumed made outdated
 
     def before_run(self, runner: Runner) -> None:
         """Choose the checkpoint where the runner is left to find it."""
         if runner._resume and runner._load_from is None:
-            runner._load_from = newest_checkpoint(runner.work_dir)
-            runner._resume = runner._load_from is not None
+            runner._load_from, checkpoint = newest_checkpoint(runner.work_dir)
+            runner._resume = checkpoint is not None
+            if runner._resume:
+                load_once(runner._load_from, checkpoint)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Note what the checkpoint that is resumed made outdated."""
@@ -60,14 +62,16 @@ class SafeCheckpointHook(CheckpointHook):
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Name what this checkpoint makes outdated."""
-        checkpoint['outdated'] = [osp.basename(path) for path in self._outdated]
+        outdated = self.file_backend.outdated if self.file_backend else ()
+        checkpoint['outdated'] = [osp.basename(path) for path in outdated]
 
     def before_train(self, runner: Runner) -> None:
         """Find the place to write to, and remove what a killed run left there."""
         super().before_train(runner)
-        self._outdated, self._unsaved = [], None
-        self._remove, self.file_backend.remove = self.file_backend.remove, self._outdated.append
-        if not isinstance(self.file_backend, LocalBackend):
+        self._unsaved = None
+        self._is_local = isinstance(self.file_backend, LocalBackend)
+        self.file_backend = _RemovesLater(self.file_backend)
+        if not self._is_local:
             return
         if self.file_client_args is None and self.backend_args is None:
             self.backend_args = dict(backend='checkpoint')
@@ -82,8 +86,8 @@ class SafeCheckpointHook(CheckpointHook):
         if is_main_process():
             remove_unfinished(self.out_dir)
             remove_unfinished(runner.work_dir)
-            for path in filter(osp.isfile, map(self._here, self._left)):
-                self._remove(path)
+            self.file_backend.outdated += filter(osp.isfile, map(self._here, self._left))
+            self.file_backend.remove_outdated()
 
     def after_train(self, runner: Runner) -> None:
         """Publish as upstream.
@@ -103,9 +107,9 @@ class SafeCheckpointHook(CheckpointHook):
 
         def save() -> None:
             save_with_step(runner, step, meta)
-            if is_main_process() and isinstance(self.file_backend, LocalBackend):
-                name = osp.relpath(self.last_ckpt, runner.work_dir)
-                write_file(osp.join(runner.work_dir, 'last_checkpoint'), name)
+            if is_main_process() and self._is_local:
+                path = osp.abspath(self.last_ckpt)  # for mmengine, which takes it as it stands
+                write_file(osp.join(runner.work_dir, 'last_checkpoint'), path)
 
         self._unsaved = self._try(runner, save)
 
@@ -123,15 +127,36 @@ class SafeCheckpointHook(CheckpointHook):
             vars(self).update(state)
             runner.message_hub.runtime_info.clear()
             runner.message_hub.runtime_info.update(runtime_info)
-            self._outdated.clear()
+            self.file_backend.outdated.clear()
             runner.logger.warning(
                 f'A checkpoint could not be written: {error}. Training goes on without it; the '
                 f'last good one is {self.last_ckpt}.'
             )
             return error
-        while self._outdated:
-            self._remove(self._outdated.pop())
+        self.file_backend.remove_outdated()
         return None
 
     def _here(self, path: str) -> str:
         return self.file_backend.join_path(self.out_dir, osp.basename(path))
+
+
+class _RemovesLater:
+    """A file backend that removes a file only when it is told so once more.
+
+    Not the backend itself is changed: mmengine keeps one ``FileClient`` for a whole process.
+    """
+
+    def __init__(self, backend):
+        self.backend, self.outdated = backend, []
+
+    def __getattr__(self, name):
+        if name.startswith('__'):  # Python's own questions, as when this is copied
+            raise AttributeError(name)
+        return getattr(self.backend, name)
+
+    def remove(self, path: str) -> None:
+        self.outdated.append(path)
+
+    def remove_outdated(self) -> None:
+        while self.outdated:
+            self.backend.remove(self.outdated.pop())

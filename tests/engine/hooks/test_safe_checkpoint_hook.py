@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.evaluator import BaseMetric
-from mmengine.fileio import LocalBackend
+from mmengine.fileio import FileClient, LocalBackend
 from mmengine.hooks import Hook
 from mmengine.model import BaseModel
-from mmengine.runner import Runner
+from mmengine.runner import CheckpointLoader, Runner, find_latest_checkpoint
 from torch.utils.data import DataLoader
 
 from mmseg_deeplabv3x.engine import CheckpointBackend, SafeCheckpointHook  # noqa: F401
@@ -46,7 +46,7 @@ class Score(BaseMetric):
         return dict(mIoU=score, mAcc=-score)
 
 
-def runner(work_dir, iters=6, scores=None, resume=False, **options):
+def runner(work_dir, iters=6, scores=None, resume=False, kind='SafeCheckpointHook', **options):
     """A runner that saves each second iteration, and validates there if it has scores."""
     # as many samples as iterations: at the end of a loader the framework sleeps
     loader = DataLoader(
@@ -62,9 +62,7 @@ def runner(work_dir, iters=6, scores=None, resume=False, **options):
         train_dataloader=loader,
         train_cfg=dict(type='IterBasedTrainLoop', max_iters=iters, val_interval=2),
         optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)),
-        default_hooks=dict(
-            checkpoint=dict(type='SafeCheckpointHook', by_epoch=False, interval=2, **options)
-        ),
+        default_hooks=dict(checkpoint=dict(type=kind, by_epoch=False, interval=2, **options)),
         default_scope='mmseg',
         experiment_name=next(names),
         resume=resume,
@@ -77,8 +75,12 @@ def train(work_dir, **options):
     return sorted(path.name for path in Path(work_dir).glob('*.pth'))
 
 
+def load(path):
+    return CheckpointLoader.load_checkpoint(str(path), 'cpu')
+
+
 def weight(path):
-    return torch.load(path)['state_dict']['weight'].item()
+    return load(path)['state_dict']['weight'].item()
 
 
 @pytest.fixture
@@ -108,7 +110,7 @@ def warnings(work_dir):
 
 def test_the_files_of_the_framework_are_written(tmp_path):
     assert train(tmp_path, max_keep_ckpts=2) == ['iter_4.pth', 'iter_6.pth']
-    assert (tmp_path / 'last_checkpoint').read_text() == 'iter_6.pth'
+    assert find_latest_checkpoint(str(tmp_path)) == str(tmp_path / 'iter_6.pth')
     assert train(tmp_path, scores=[1, 3, 2]) == [
         'best_mIoU_iter_4.pth',
         'iter_2.pth',
@@ -125,7 +127,7 @@ def test_a_file_is_removed_when_its_successor_is_there(tmp_path, monkeypatch, sa
         others = [file for file in tmp_path.glob('*.pth') if str(file) != path]
         kind = Path(path).name.split('iter')[0]  # with max_keep_ckpts=1, one other of each kind
         assert [weight(file) for file in others if file.name.split('iter')[0] == kind]
-        assert newest_checkpoint(str(tmp_path)) != path
+        assert newest_checkpoint(str(tmp_path))[0] != path
         remove(self, path)
         removed.append(Path(path).name)
 
@@ -164,15 +166,15 @@ def test_an_end_that_cannot_be_written_is_an_error(tmp_path, broken_disk):
     with pytest.raises(OSError, match=r'at its end.*No space left.*--resume; .*iter_4.pth\.$'):
         train(tmp_path, max_keep_ckpts=1)
     assert [path.name for path in tmp_path.glob('*.pth')] == ['iter_4.pth']
-    assert newest_checkpoint(str(tmp_path)) == str(tmp_path / 'iter_4.pth')
-    assert torch.load(tmp_path / 'iter_4.pth')['meta']['iter'] == 4
+    assert newest_checkpoint(str(tmp_path))[0] == str(tmp_path / 'iter_4.pth')
+    assert load(tmp_path / 'iter_4.pth')['meta']['iter'] == 4
 
 
 def test_nothing_could_be_written_at_all(tmp_path, broken_disk):
     broken_disk(['iter_2.pth', 'iter_4.pth', 'iter_6.pth'])
     with pytest.raises(OSError, match='last good checkpoint is None'):
         train(tmp_path)
-    assert newest_checkpoint(str(tmp_path)) is None and not list(tmp_path.glob('.*.tmp'))
+    assert newest_checkpoint(str(tmp_path))[0] is None and not list(tmp_path.glob('.*.tmp'))
 
 
 def test_a_best_checkpoint_that_cannot_be_written_is_none(tmp_path, broken_disk):
@@ -185,8 +187,8 @@ def test_a_best_checkpoint_that_cannot_be_written_is_none(tmp_path, broken_disk)
 def test_another_folder_for_checkpoints(tmp_path):
     work_dir, out_dir = tmp_path / 'work' / 'run', tmp_path / 'out'
     assert train(work_dir, out_dir=str(out_dir)) == []
-    assert (work_dir / 'last_checkpoint').read_text() == '../../out/run/iter_6.pth'
-    assert os.path.samefile(newest_checkpoint(str(work_dir)), out_dir / 'run' / 'iter_6.pth')
+    assert find_latest_checkpoint(str(work_dir)) == str(out_dir / 'run' / 'iter_6.pth')
+    assert os.path.samefile(newest_checkpoint(str(work_dir))[0], out_dir / 'run' / 'iter_6.pth')
 
 
 def test_options_for_a_storage_of_ones_own_are_left_alone(tmp_path, broken_disk):
@@ -215,6 +217,33 @@ def test_what_a_killed_run_began_to_write_is_removed_at_the_start(tmp_path):
     left_over.write_bytes(b'half')
     train(tmp_path, iters=1)
     assert not left_over.exists()
+
+
+@pytest.mark.parametrize(
+    'storage',
+    [{}, dict(backend_args=dict(backend='local')), dict(file_client_args=dict(backend='disk'))],
+)
+def test_the_second_training_of_a_process_removes_its_checkpoints_too(tmp_path, storage):
+    for name in ('first', 'second'):
+        assert train(tmp_path / name, max_keep_ckpts=1, **storage) == ['iter_6.pth']
+    client = FileClient(backend='disk')  # one for the whole process
+    (tmp_path / 'file').touch()
+    client.remove(tmp_path / 'file')
+    assert not (tmp_path / 'file').exists()
+
+
+@pytest.mark.parametrize('relative', [False, True])
+def test_mmengine_itself_goes_on_from_any_current_folder(tmp_path, monkeypatch, relative):
+    monkeypatch.chdir(tmp_path)
+    train('run' if relative else tmp_path / 'run', iters=4, max_keep_ckpts=1)
+    (tmp_path / 'elsewhere').mkdir()
+    monkeypatch.chdir(tmp_path / 'elsewhere')
+    shutil.copy(tmp_path / 'run/iter_4.pth', 'iter_4.pth')  # of another run, for all that is known
+    stock = runner(tmp_path / 'run', kind='CheckpointHook', resume=True)
+    stock.train()
+    assert stock.iter == 6 and Path('iter_4.pth').exists()
+    last = find_latest_checkpoint(str(tmp_path / 'run'))
+    assert last == str(tmp_path / 'run/iter_6.pth') and load(last)['meta']['iter'] == 6
 
 
 @pytest.mark.parametrize('save_best', ['mIoU', ['mIoU', 'mAcc']])
