@@ -1,10 +1,14 @@
 #!/usr/bin/env bash
-# The paper's tables in small, on CamVid and a CPU: what docs/replica.md reports.
+# usage: replica.sh [WORK_DIR]
 #
-#   tools/replica.sh [WORK_DIR]      several at once share the work if SEEDS or TABLES differ
+# The paper's tables in small, on CamVid and a CPU: what docs/replica.md reports. Stopped and started
+# again, it goes on where it was. WORK_DIR is work_dirs/replica by default.
 #
-# Stopped and started again, it goes on where it was.
+# From the environment: SEEDS (default '0 1') and TABLES (default 'cascade50 cascade101 aspp'); several
+# at once share the work if one of these differs.
 set -euo pipefail
+source "$(dirname "$0")/usage.sh"
+check_usage 0 1 "$@"
 
 cd "$(dirname "$0")/.."
 WORK_DIR=${1:-work_dirs/replica}
@@ -22,7 +26,7 @@ SMALL=(
 
 # What ImageNet is to the paper: a backbone that has seen something. From scratch, at
 # output_stride 32, up to block4.
-start() {
+pretrain() {
     local depth=$1 folder=$WORK_DIR/start_r$1
     [ -f "$folder/iter_2000.pth" ] && return
     mkdir -p "$folder"
@@ -35,7 +39,7 @@ start() {
 rows() {
     local depth=$1 option=$2
     shift 2
-    start "$depth"
+    pretrain "$depth"
     python tools/paper.py run "$@" --dataset camvid --iters 300 --seed $SEEDS --work-dir "$WORK_DIR" \
         --cfg-options "${SMALL[@]}" $option \
         test_dataloader.num_workers=0 test_dataloader.persistent_workers=False \

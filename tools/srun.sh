@@ -1,6 +1,10 @@
 #!/usr/bin/env bash
-# What slurm_train.sh and slurm_test.sh share: srun.sh PARTITION JOB_NAME SCRIPT [its arguments]
+# usage: srun.sh PARTITION JOB_NAME SCRIPT [arguments of SCRIPT]
+#
+# What slurm_train.sh and slurm_test.sh share: runs train.py or test.py by srun.
 set -euo pipefail
+source "$(dirname "$0")/usage.sh"
+check_usage 3 any "$@"
 
 gpus=${GPUS:-4} gpus_per_node=${GPUS_PER_NODE:-4}
 partition=$1 job_name=$2 script=$3

@@ -1,6 +1,10 @@
 #!/usr/bin/env bash
-# What dist_train.sh and dist_test.sh share: torchrun.sh GPUS SCRIPT [arguments of the script]
+# usage: torchrun.sh GPUS SCRIPT [arguments of SCRIPT]
+#
+# What dist_train.sh and dist_test.sh share: runs train.py or test.py by torchrun.
 set -euo pipefail
+source "$(dirname "$0")/usage.sh"
+check_usage 2 any "$@"
 
 gpus=$1 script=$2
 shift 2

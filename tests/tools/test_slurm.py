@@ -102,18 +102,3 @@ def test_evaluation_under_slurm_with_mmsegs_environment(srun, run_tool):
         '--time=1:00',
     ]
     assert tool == ['test.py', '--launcher', 'slurm', 'a.py', 'w.pth', '--tta']
-
-
-@pytest.mark.parametrize(
-    'script, args, usage',
-    [
-        ('slurm_train.sh', ['gpu', 'job'], 'PARTITION JOB_NAME CONFIG [options of train.py]'),
-        ('slurm_test.sh', ['gpu', 'job', 'a.py'], 'PARTITION JOB_NAME CONFIG CHECKPOINT'),
-        ('dist_train.sh', ['a.py'], 'CONFIG GPUS [options of train.py]'),
-        ('dist_test.sh', ['a.py', 'w.pth'], 'CONFIG CHECKPOINT GPUS [options of test.py]'),
-    ],
-)
-def test_missing_arguments_give_the_usage(run_tool, script, args, usage):
-    output = run_tool(script, *args, status=2)
-    assert output.startswith('usage: ')
-    assert f'{script} {usage}' in output

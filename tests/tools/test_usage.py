@@ -1,0 +1,56 @@
+"""Every script of tools/ tells how it is called, and starts nothing when it is asked for that."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+TOOLS = Path(__file__).parents[2] / 'tools'
+SCRIPTS = {
+    'dist_train.sh': ['a.py'],
+    'dist_test.sh': ['a.py', 'w.pth'],
+    'slurm_train.sh': ['gpu', 'job'],
+    'slurm_test.sh': ['gpu', 'job', 'a.py'],
+    'srun.sh': ['gpu', 'job'],
+    'torchrun.sh': ['2'],
+    'replica.sh': ['folder', 'another'],
+}
+
+
+@pytest.fixture
+def nothing_starts(tmp_path):
+    """An environment in which every program that a script could start fails loudly."""
+    for name in ('python', 'srun', 'torchrun', 'scontrol', 'mkdir'):
+        (tmp_path / name).write_text('#!/bin/sh\necho "STARTED $0 $*"\nexit 1\n')
+        (tmp_path / name).chmod(0o755)
+    return dict(PATH=f'{tmp_path}:/usr/bin:/bin')
+
+
+def test_every_script_is_here():
+    assert {path.name for path in TOOLS.glob('*.sh')} == {*SCRIPTS, 'usage.sh'}
+
+
+@pytest.mark.parametrize('flag', ['-h', '--help'])
+@pytest.mark.parametrize('script', SCRIPTS)
+def test_help(run_tool, nothing_starts, script, flag):
+    first, _, *text = run_tool(script, flag, **nothing_starts).splitlines()
+    assert first.startswith(f'usage: {script} ')
+    assert text and not any('STARTED' in line or line.startswith('#') for line in text)
+
+
+@pytest.mark.parametrize('script', SCRIPTS)
+def test_wrong_arguments(run_tool, nothing_starts, script):
+    for arguments in (SCRIPTS[script], ['--no-such-option', *'abcd']):
+        output = run_tool(script, *arguments, status=2, **nothing_starts)
+        assert output.startswith(f'usage: {script} ')
+
+
+@pytest.mark.parametrize('script', sorted(path.name for path in TOOLS.glob('*.py')))
+def test_help_of_the_commands(script, monkeypatch, capsys):
+    monkeypatch.setattr('sys.argv', [script, '--help'])
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_path(str(TOOLS / script), run_name='__main__')  # in here: importing takes long
+    assert stop.value.code == 0
+    assert capsys.readouterr().out.startswith('usage: ')
