@@ -8,17 +8,20 @@ import re
 from collections.abc import Iterable, Iterator
 
 from ..datasets.reading import BadSampleError, check_is_file
-from .problem import Problem
+from .problem import MISSING, Problem
 
 OUTSIDE = 'outside'
 
 
-def check_places(name: str, infos: list[dict], roots: Iterable[str]) -> list[Problem]:
-    """Find what a link, ``..`` or an absolute name leads to outside of what the config names.
+def check_locations(
+    name: str, infos: list[dict], roots: Iterable[str]
+) -> tuple[list[Problem], list[Problem]]:
+    """Find what does not exist, and what lies outside of the folders that the config names.
 
-    The roots themselves may be links, as data roots often are: their owner made them. A link below
-    them may have come with the data, and could bring any file of this machine into a picture. One
-    look into each folder tells what in it is a link; only links are followed.
+    A link, ``..`` or an absolute name leads out. The roots themselves may be links, as data roots
+    often are: their owner made them. A link below them may have come with the data, and could bring
+    any file of this machine into a picture. Each folder is listed once, since a disk far away is
+    slow to ask; only what is no plain file is looked at more closely.
 
     Args:
         name: The split.
@@ -26,22 +29,24 @@ def check_places(name: str, infos: list[dict], roots: Iterable[str]) -> list[Pro
         roots: Folders, or addresses, that the files may lie in; with none, all may.
 
     Returns:
-        A problem for each image or mask that lies outside of all roots, or is a pipe, a
-        device or a socket.
+        A problem for each image or mask that is missing; and one for each that lies outside of all
+        roots, or is a pipe, a device or a socket.
     """
     roots = [root if is_remote(root) else osp.realpath(root) for root in roots]
-    folders, problems = {}, []
+    folders, missing, misplaced = {}, [], []
     for info in infos:
         for path in (info['img_path'], info.get('seg_map_path')):
             if path is None or is_remote(path):
                 continue
             folder, file = osp.split(path)
             if folder not in folders:
-                folders[folder] = _is_inside(osp.realpath(folder), roots), _no_plain_files(folder)
-            inside, special = folders[folder]
-            if not inside or file in special:
-                problems += _look_closely(name, path, roots, info)
-    return problems
+                folders[folder] = _is_inside(osp.realpath(folder), roots), *_list_folder(folder)
+            inside, plain, others = folders[folder]
+            if not inside or file in others:
+                misplaced += _look_closely(name, path, roots, info)
+            elif file not in plain:
+                missing.append(Problem(name, MISSING, path, f'{path} does not exist.', info))
+    return missing, misplaced
 
 
 def is_remote(path: str) -> bool:
@@ -68,10 +73,13 @@ def _is_inside(path: str, roots: list[str]) -> bool:
     return not roots or any(path == root or path.startswith(osp.join(root, '')) for root in roots)
 
 
-def _no_plain_files(folder: str) -> set[str]:
-    """Links, folders, pipes, ... in a folder, at no cost for each file."""
+def _list_folder(folder: str) -> tuple[set[str], set[str]]:
+    """Names of the plain files in a folder; and of the links, folders, pipes, ..."""
+    plain, others = set(), set()
     try:
         with os.scandir(folder) as entries:
-            return {entry.name for entry in entries if not entry.is_file(follow_symlinks=False)}
-    except (OSError, ValueError):  # not there, or no name of a folder: what else looks says so
-        return set()
+            for entry in entries:
+                (plain if entry.is_file(follow_symlinks=False) else others).add(entry.name)
+    except (OSError, ValueError):  # not there, or no name of a folder: all its files are missing
+        pass
+    return plain, others

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+MISSING = 'missing'  # the kind of a file, folder or list that does not exist
+
 
 class Problem(NamedTuple):
     """One thing that is wrong.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os.path as osp
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
 from mmengine.config import Config
@@ -13,8 +14,10 @@ from mmengine.registry import DefaultScope
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
-from .file_locations import check_places
-from .problem import Problem
+from ..datasets.how_to_get import missing_data
+from ..datasets.lists import checked_data_list
+from .file_locations import check_locations, is_remote
+from .problem import MISSING, Problem
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
@@ -28,7 +31,8 @@ class Split(NamedTuple):
         metainfo: Classes and palette.
         infos: Annotation of each image, as mmseg's transforms get it; without those whose files
             lie outside of the data root or are none.
-        problems: What is wrong with the list of images.
+        problems: What is wrong with the list of images, and files that lie outside or are none.
+        missing: Local images and masks that do not exist.
         backend_args: Of mmengine's file backend.
     """
 
@@ -36,6 +40,7 @@ class Split(NamedTuple):
     metainfo: dict
     infos: list[dict]
     problems: list[Problem]
+    missing: list[Problem]
     backend_args: dict | None
 
 
@@ -49,22 +54,22 @@ def load_splits(cfg: Config, loaders: tuple[str, ...] = LOADERS) -> list[Split]:
     Returns:
         Every dataset once, training first, also where val and test are the same.
     """
-    found = []  # [name, config] of each
+    found = []  # [name, key, config] of each
     for loader in loaders:
-        leaves = list(_leaves((cfg.get(loader) or {}).get('dataset')))
-        for i, leaf in enumerate(leaves):
+        leaves = list(_leaves((cfg.get(loader) or {}).get('dataset'), f'{loader}.dataset'))
+        for i, (key, leaf) in enumerate(leaves):
             name = loader.replace('_dataloader', '') + (f'[{i}]' if len(leaves) > 1 else '')
             leaf = dict(leaf, pipeline=[])
             for known in found:
-                if known[1] == leaf and not known[0].startswith('train'):
+                if known[2] == leaf and not known[0].startswith('train'):
                     known[0] += f', {name}'
                     break
             else:
-                found.append([name, leaf])
+                found.append([name, key, leaf])
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope') or 'mmseg'):
         extra = cfg.get('extra_data_roots') or []
         extra = [extra] if isinstance(extra, str) else extra
-        return [_load(name, leaf, extra) for name, leaf in found]
+        return [_load(*split, extra) for split in found]
 
 
 def shared_images(splits: list[Split]) -> list[Problem]:
@@ -89,28 +94,35 @@ def shared_images(splits: list[Split]) -> list[Problem]:
     return problems
 
 
-def _leaves(cfg) -> Iterator[dict]:
-    """Configs of datasets inside any wrappers."""
+def _leaves(cfg: dict | None, key: str) -> Iterator[tuple[str, dict]]:
+    """Configs of datasets inside any wrappers, with their dotted keys."""
     if not cfg:
         return
-    inner = cfg.get('datasets') or [cfg.get('dataset')]
-    if inner == [None]:
-        yield cfg
-    for dataset in inner:
-        yield from _leaves(dataset)
+    if cfg.get('dataset'):
+        yield from _leaves(cfg['dataset'], f'{key}.dataset')
+    for i, dataset in enumerate(cfg.get('datasets') or []):
+        yield from _leaves(dataset, f'{key}.datasets[{i}]')
+    if not cfg.get('dataset') and not cfg.get('datasets'):
+        yield key, cfg
 
 
-def _load(name: str, cfg: dict, extra_roots: list[str]) -> Split:
-    def none(kind, path, message):
-        return Split(name, {}, [], [Problem(name, kind, path, f'{cfg["type"]} {message}')], None)
+def _load(name: str, key: str, cfg: dict, extra_roots: list[str]) -> Split:
+    kind = cfg['type']
+
+    def none(problem, path, message):
+        return Split(name, {}, [], [Problem(name, problem, path, message)], [], None)
 
     root = cfg.get('data_root') or ''
     missing = [path for path in _paths(root, cfg) if not osp.exists(path)]
     if missing:  # mmseg would list a folder in place of a missing list of images
-        return none('missing', missing[0], f'finds no {missing[0]}.')
+        message = missing_data(kind, missing[0], root)
+        message += f'; or name your own place as {key}.data_root in the config.'
+        return none(MISSING, missing[0], message)
     try:
         # not serialized, so that an empty one loads too
         dataset = DATASETS.build(dict(cfg, lazy_init=True, serialize_data=False))
+        if isinstance(dataset, BaseSegDataset):
+            dataset.load_data_list = partial(checked_data_list, dataset, dataset.load_data_list)
         dataset.full_init()
         infos = [dataset.get_data_info(i) for i in range(len(dataset))]
         if not all('img_path' in info for info in infos):
@@ -118,18 +130,20 @@ def _load(name: str, cfg: dict, extra_roots: list[str]) -> Split:
         if not dataset.metainfo.get('classes'):
             raise TypeError("its metainfo has no 'classes'")
     except (FileNotFoundError, AssertionError) as error:
-        return none('missing', root, f'cannot list its images: {error}')
+        return none(MISSING, root, f'{kind} cannot list its images: {error}')
     except ValueError as error:  # of the list
-        return none('unreadable', cfg.get('ann_file') or root, f'cannot list its images: {error}')
+        source = cfg.get('ann_file') or root
+        return none('unreadable', source, f'{kind} cannot list its images: {error}')
     except (TypeError, AttributeError) as error:  # of no kind that mmseg knows
-        return none('not checked', root, f'cannot be checked: {error}.')
+        return none('not checked', root, f'{kind} cannot be checked: {error}.')
 
     named = [folder for folder in (dataset.data_root, *dataset.data_prefix.values()) if folder]
-    misplaced = check_places(name, infos, [*named, *extra_roots] if named else [])
+    roots = [*named, *extra_roots] if named else []
+    missing, misplaced = check_locations(name, infos, roots)
     problems = _list_problems(name, dataset, infos) + misplaced
     refused = {id(problem.info) for problem in misplaced}
     infos = [info for info in infos if id(info) not in refused]
-    return Split(name, dataset.metainfo, infos, problems, dataset.backend_args)
+    return Split(name, dataset.metainfo, infos, problems, missing, dataset.backend_args)
 
 
 def _list_problems(name: str, dataset: BaseDataset, infos: list[dict]) -> list[Problem]:
@@ -158,4 +172,4 @@ def _paths(root: str, cfg: dict) -> list[str]:
     """The local files and folders that a dataset's config names."""
     parts = [cfg.get('ann_file'), *(cfg.get('data_prefix') or {}).values()]
     paths = [root, *(osp.join(root, part) for part in parts if part)]
-    return [path for path in paths if path and '://' not in path]
+    return [path for path in paths if path and not is_remote(path)]

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
-import os.path as osp
 import random
 
 from mmengine.config import Config
 from mmengine.logging import print_log
 
-from ..datasets.reading import NO_FILE
-from .file_locations import OUTSIDE, is_remote
-from .problem import Problem
+from .problem import MISSING, Problem
 from .sample import check_sample
 from .splits import Split, load_splits
 
@@ -33,36 +29,37 @@ def check_before_training(cfg: Config, loaders: tuple[str, ...]) -> None:
         loaders: The data loaders that will be used, such as 'train_dataloader'.
 
     Raises:
-        ValueError: If something is wrong; names the first offenders.
+        FileNotFoundError: If a dataset is not there; says how to get it.
+        ValueError: If something else is wrong; names the first offenders.
     """
     splits = load_splits(cfg, loaders)
     _check_classes(cfg, splits)
     seed = (cfg.get('randomness') or {}).get('seed') or 0
-    problems = [problem for split in splits for problem in split.problems]
+    problems = []
     for split in splits:
-        missing = _missing(split)
-        problems += missing
-        if not missing:
+        problems += split.problems + split.missing
+        if not split.missing:
             infos = random.Random(seed).sample(split.infos, min(SAMPLES, len(split.infos)))
             problems += [found for info in infos for found in check_sample(split, info)[0]]
-    problems = [problem for problem in problems if problem.kind not in HARMLESS]
     _refuse(cfg, problems)
     images = ', '.join(f'{split.name} {len(split.infos)} images' for split in splits)
     print_log(f'Data: {images}; all files are there, a sample of each was read.', 'current')
 
 
 def check_before_testing(cfg: Config) -> None:
-    """Refuse a config whose test images or masks lie outside of the data root, or are none.
+    """Refuse a config whose test data is not there, or lies outside of the data root.
+
+    Single files may be missing: images to predict need no masks, and the run names what it misses.
 
     Args:
         cfg: A runner's config.
 
     Raises:
-        ValueError: Names the first of them.
+        FileNotFoundError: If a dataset is not there; says how to get it.
+        ValueError: If something else is wrong; names the first offenders.
     """
     splits = load_splits(cfg, ('test_dataloader',))
-    problems = [problem for split in splits for problem in split.problems]
-    _refuse(cfg, [problem for problem in problems if problem.kind in (OUTSIDE, NO_FILE)])
+    _refuse(cfg, [problem for split in splits for problem in split.problems])
 
 
 def _check_classes(cfg: Config, splits: list[Split]) -> None:
@@ -84,24 +81,13 @@ def _check_classes(cfg: Config, splits: list[Split]) -> None:
 
 
 def _refuse(cfg: Config, problems: list[Problem]) -> None:
+    problems = [problem for problem in problems if problem.kind not in HARMLESS]
+    for problem in problems:
+        if problem.kind == MISSING and problem.info is None:  # all of a dataset, not one image
+            raise FileNotFoundError(problem.message)
     if problems:
         listed = ''.join(f'\n  {p.split}: {p.message}' for p in problems[:SHOWN])
         raise ValueError(
             f'Problems with the data: {len(problems)}{listed}\n'
             f'`python tools/check_data.py {cfg.filename or "CONFIG"}` goes over every file.'
         )
-
-
-def _missing(split: Split) -> list[Problem]:
-    """Local files that are not there. One look into each folder: a disk far away is slow to ask."""
-    folders, problems = {}, []
-    for info in split.infos:
-        for path in (info['img_path'], info.get('seg_map_path')):
-            if path is None or is_remote(path):
-                continue
-            folder, name = osp.split(path)
-            if folder not in folders:
-                folders[folder] = set(os.listdir(folder)) if osp.isdir(folder) else set()
-            if name not in folders[folder]:
-                problems.append(Problem(split.name, 'missing', path, f'{path} does not exist.'))
-    return problems

@@ -7,6 +7,9 @@ import os.path as osp
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
+from .how_to_get import missing_data
+from .lists import checked_data_list
+
 
 @DATASETS.register_module()
 class CamVidDataset(BaseSegDataset):
@@ -66,8 +69,6 @@ class CamVidDataset(BaseSegDataset):
         """List the images of the split, once it is known that there are any."""
         for folder in self.data_prefix.values():
             if not osp.isdir(folder):
-                raise FileNotFoundError(
-                    f'CamVidDataset finds no folder {folder}; make it with '
-                    f'`python tools/prepare_data.py camvid --root {self.data_root}`.'
-                )
-        return super().load_data_list()
+                message = missing_data('CamVidDataset', folder, self.data_root)
+                raise FileNotFoundError(f'{message}.')
+        return checked_data_list(self, super().load_data_list)

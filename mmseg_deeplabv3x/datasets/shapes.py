@@ -7,6 +7,8 @@ import os.path as osp
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
+from .how_to_get import missing_data
+from .lists import checked_data_list
 from .shapes_generator import CLASSES, PALETTE
 
 
@@ -37,9 +39,7 @@ class ShapesDataset(BaseSegDataset):
 
     def load_data_list(self) -> list[dict]:
         """List the images of the split, once it is known that there are any."""
-        if not osp.isdir(self.data_prefix['img_path']):
-            raise FileNotFoundError(
-                f'ShapesDataset finds no images in {self.data_prefix["img_path"]}; '
-                f'make them with `python tools/make_shapes.py --root {self.data_root}`.'
-            )
-        return super().load_data_list()
+        folder = self.data_prefix['img_path']
+        if not osp.isdir(folder):
+            raise FileNotFoundError(f'{missing_data("ShapesDataset", folder, self.data_root)}.')
+        return checked_data_list(self, super().load_data_list)

@@ -19,6 +19,7 @@ import numpy as np
 from mmseg.datasets import CityscapesDataset
 from PIL import Image, ImageDraw
 
+from ..datasets.how_to_get import CITYSCAPES
 from ..datasets.lists import first_few
 from ..datasets.parallel import map_files
 from ..datasets.reading import read_mask
@@ -27,11 +28,7 @@ from .output import Output
 from .sources import find_files
 
 ROOT = 'data/cityscapes'
-HOW_TO_GET = (
-    'Cityscapes needs an account: log in at https://www.cityscapes-dataset.com, get '
-    'leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip (for the coarse masks also '
-    'leftImg8bit_trainextra.zip and gtCoarse.zip) and give them with --from.'
-)
+HOW_TO_GET = f'Cityscapes needs an account: {CITYSCAPES}, and name the archives with --from.'
 COUNTS = dict(train=2975, val=500, test=1525, train_extra=19998)
 # This image is all black; Cityscapes' download page advises to remove it.
 BLACK = 'train_extra/troisdorf/troisdorf_000000_000073'

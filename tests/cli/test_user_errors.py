@@ -9,8 +9,8 @@ from mmseg_deeplabv3x.atrous import check_output_stride
 from mmseg_deeplabv3x.cli import test as cli_test
 from mmseg_deeplabv3x.cli import train as cli_train
 from mmseg_deeplabv3x.cli import user_errors
-from mmseg_deeplabv3x.cli.data_roots import check_data_roots
 from mmseg_deeplabv3x.cli.user_errors import exit_on_user_error
+from mmseg_deeplabv3x.data_check import check_before_training
 
 VOC = dict(train_dataloader=dict(dataset=dict(type='PascalVOCDataset', data_root='no/such')))
 
@@ -20,7 +20,7 @@ def own_value():
 
 
 def own_missing():
-    check_data_roots(VOC, ('train_dataloader',))
+    check_before_training(VOC, ('train_dataloader',))
 
 
 @pytest.mark.parametrize('fault, said', [(own_value, '7'), (own_missing, 'no/such')])
@@ -39,11 +39,11 @@ def foreign_missing():
 
 
 def foreign_through_ours():
-    check_data_roots(SimpleNamespace(get=lambda key: int('x')), ('train_dataloader',))
+    check_before_training(SimpleNamespace(get=lambda key: int('x')), ('train_dataloader',))
 
 
 def of_no_such_kind():
-    check_data_roots(None, ('train_dataloader',))
+    check_before_training(None, ('train_dataloader',))
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_what_is_wrong_with_the_start_of_a_training(ends, tiny_config, tmp_path)
     said = ends(cli_train.train, *line, 'model.output_stride=7')
     assert said.startswith('train.py: output_stride')
     said = ends(cli_train.train, *line, 'train_dataloader.dataset.ann_file=none.txt')
-    assert said.startswith('train.py: Problems with the data: 1\n') and 'none.txt' in said
+    assert said.startswith('train.py: ShapesDataset finds no ') and '/none.txt: ' in said
 
 
 @pytest.mark.parametrize('option, said', [

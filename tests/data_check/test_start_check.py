@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from mmengine.config import Config
 
-from mmseg_deeplabv3x.data_check import check_before_training
+from mmseg_deeplabv3x.data_check import check_before_testing, check_before_training
 from mmseg_deeplabv3x.data_check import start_check as start
 
 LOADERS = ('train_dataloader', 'val_dataloader')
@@ -88,3 +89,46 @@ def test_the_sample_follows_the_seed(data, monkeypatch):
         read.clear()
     assert len(set(chosen[0])) == 3
     assert chosen[0] == chosen[1] != chosen[2]
+
+
+VOC = dict(type='PascalVOCDataset', data_root='nowhere/VOC2012')
+WRAPPED = {
+    'test_dataloader.dataset': VOC,
+    'test_dataloader.dataset.dataset': dict(type='BootstrapDataset', dataset=VOC),
+    'test_dataloader.dataset.datasets[0].dataset': dict(
+        type='ConcatDataset', datasets=[dict(type='RepeatDataset', times=2, dataset=VOC)]
+    ),
+}
+
+
+@pytest.mark.parametrize('key', WRAPPED)
+@pytest.mark.parametrize('check', [check_before_testing, check_before_training])
+def test_missing_data_says_how_to_get_it(key, check):
+    cfg = Config(dict(test_dataloader=dict(dataset=WRAPPED[key])))
+    with pytest.raises(FileNotFoundError) as error:
+        check(cfg, *[('test_dataloader',)] * (check is check_before_training))
+    message = str(error.value)
+    assert 'PascalVOCDataset finds no nowhere/VOC2012:' in message
+    assert '`python tools/prepare_data.py voc --root nowhere/VOC2012` makes it' in message
+    assert message.endswith(f'or name your own place as {key}.data_root in the config.')
+
+
+@pytest.mark.parametrize('missing', ['ImageSets/train_aug.txt', 'JPEGImages', 'Aug'])
+def test_a_root_without_the_split_or_a_folder_is_not_enough(tmp_path, missing):
+    for part in {'ImageSets/train_aug.txt', 'JPEGImages', 'Aug'} - {missing}:
+        (tmp_path / part).mkdir(parents=True)
+    dataset = dict(
+        type='PascalVOCDataset',
+        data_root=str(tmp_path),
+        ann_file='ImageSets/train_aug.txt',
+        data_prefix=dict(img_path='JPEGImages', seg_map_path='Aug'),
+    )
+    cfg = Config(dict(train_dataloader=dict(dataset=dataset)))
+    with pytest.raises(FileNotFoundError, match=f'finds no {tmp_path / missing}:.*`sbd`'):
+        check_before_training(cfg, ('train_dataloader',))
+
+
+def test_missing_data_of_other_loaders_is_not_complained_about(data):
+    cfg = data.config(VOC)
+    check_before_training(cfg, ('val_dataloader',))
+    check_before_testing(cfg)

@@ -1,5 +1,8 @@
+import inspect
+
 import numpy as np
 import pytest
+from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 from PIL import Image
 
@@ -50,6 +53,13 @@ def test_missing_root_says_what_is_expected(root, folder):
     (root / folder).rename(root / 'elsewhere')
     with pytest.raises(
         FileNotFoundError,
-        match=rf'no folder .*{folder}/train; .*`python tools/prepare_data.py camvid --root {root}`',
+        match=rf'finds no .*{folder}/train: `python tools/prepare_data.py camvid --root {root}`',
     ):
         CamVidDataset(data_root=str(root))
+
+
+def test_blank_lines_of_a_list_are_skipped_by_the_dataset_itself(root, monkeypatch):
+    stock = inspect.unwrap(BaseSegDataset.load_data_list)  # without what the commands install
+    monkeypatch.setattr(BaseSegDataset, 'load_data_list', stock)
+    (root / 'list.txt').write_text('\ntrain_1\n \n')
+    assert len(CamVidDataset(str(root), ann_file='list.txt')) == 1

@@ -1,4 +1,7 @@
+import inspect
+
 import pytest
+from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
 from mmseg_deeplabv3x.datasets import ShapesDataset, generate_shapes
@@ -28,7 +31,19 @@ def test_reads_what_the_generator_writes(tmp_path):
 def test_missing_root_says_how_to_get_the_data(tmp_path):
     with pytest.raises(
         FileNotFoundError,
-        match='no images in .*nowhere.*python tools/make_shapes.py --root .*nowhere',
+        match='finds no .*nowhere.*: `python tools/make_shapes.py --root .*nowhere` makes it',
     ):
         ShapesDataset(data_root=str(tmp_path / 'nowhere'))
     ShapesDataset(data_root=str(tmp_path / 'nowhere'), lazy_init=True)  # metainfo needs no data
+
+
+def test_blank_lines_of_a_list_are_skipped_by_the_dataset_itself(tmp_path, monkeypatch):
+    stock = inspect.unwrap(BaseSegDataset.load_data_list)  # without what the commands install
+    monkeypatch.setattr(BaseSegDataset, 'load_data_list', stock)
+    root = generate_shapes(tmp_path / 'shapes', 2, 1, (48, 64))
+    split = root / 'ImageSets/Segmentation/train.txt'
+    split.write_text('\n\n'.join(['', *split.read_text().split(), '']))
+    assert len(ShapesDataset(str(root))) == 2
+    split.write_text('\ufeffa\n')
+    with pytest.raises(ValueError, match='train.txt holds .* no name of an image'):
+        ShapesDataset(str(root))

@@ -18,7 +18,6 @@ from mmengine.config import Config
 from PIL import Image
 
 from mmseg_deeplabv3x.data_check.splits import load_splits
-from mmseg_deeplabv3x.data_check.start_check import _missing
 from mmseg_deeplabv3x.datasets.lists import read_split
 
 EXAMPLES = int(os.environ.get('FUZZ_EXAMPLES', 200))
@@ -84,7 +83,7 @@ def test_a_list_gives_its_images_or_one_sentence(root, content):
     (split,) = load_splits(
         Config(dict(train_dataloader=dict(dataset=dataset))), ('train_dataloader',)
     )
-    problems = split.problems + _missing(split)
+    problems = split.problems + split.missing
     for problem in problems:
         check(problem.message, root)
     for info in split.infos:
