@@ -8,6 +8,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from ..evaluation.voc_archive import pack_voc
+from .pipelines import LABEL_LOADERS, builds_one_of
 
 
 def write_predictions(cfg: Config, folder: str) -> None:
@@ -75,8 +76,7 @@ def _without_labels(pipeline: list) -> list:
             step = _without_labels(step)
         elif 'transforms' in step:
             step = dict(step, transforms=_without_labels(step['transforms']))
-        elif step['type'] in ('LoadAnnotations', 'LoadCheckedAnnotations'):
+        elif builds_one_of(step, LABEL_LOADERS):
             continue
-        if step:
-            steps.append(step)
+        steps += [step] if step else []
     return steps

@@ -5,10 +5,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 
+from mmcv.transforms import RandomFlip, Resize, TestTimeAug
 from mmengine.config import Config, ConfigDict
 from mmseg.registry import MODELS
 
 from ..paper.rows import VOC_SCALES
+from .pipelines import LABEL_LOADERS, builds_one_of
 
 
 def set_output_stride(model: ConfigDict, output_stride: int) -> None:
@@ -74,10 +76,10 @@ def tta_pipeline(pipeline: Sequence[dict]) -> list[dict]:
     Returns:
         Its transforms, with the views between image and labels.
     """
-    steps = [step for step in pipeline if step['type'] != 'Resize']
-    names = [step['type'] for step in steps]
+    steps = [step for step in pipeline if not builds_one_of(step, Resize)]
     # a view's labels are those of the image itself, whose size its scores are brought back to
-    first = names.index('LoadAnnotations') if 'LoadAnnotations' in names else len(names) - 1
+    loaders = (i for i, step in enumerate(steps) if builds_one_of(step, LABEL_LOADERS))
+    first = next(loaders, len(steps) - 1)
     views = [_scales(VOC_SCALES), _flips(True), *([step] for step in steps[first:])]
     return [*steps[:first], dict(type='TestTimeAug', transforms=views)]
 
@@ -95,14 +97,15 @@ def set_views(
     Raises:
         ValueError: If there is no ``TestTimeAug``.
     """
-    views = next((step['transforms'] for step in pipeline if step['type'] == 'TestTimeAug'), None)
+    views = (step['transforms'] for step in pipeline if builds_one_of(step, TestTimeAug))
+    views = next(views, None)
     if views is None:
-        names = ', '.join(step['type'] for step in pipeline)
+        names = ', '.join(str(step['type']) for step in pipeline)
         raise ValueError(f'tta_pipeline has no TestTimeAug, which makes the views: {names}.')
     if scales is not None:
-        _replace(views, _scales(scales))
+        _replace(views, Resize, _scales(scales))
     if flip is not None:
-        _replace(views, _flips(flip))
+        _replace(views, RandomFlip, _flips(flip))
 
 
 def _scales(scales: Sequence[float]) -> list[dict]:
@@ -114,11 +117,10 @@ def _flips(flip: bool) -> list[dict]:
     return [dict(type='RandomFlip', prob=p, direction='horizontal') for p in probabilities]
 
 
-def _replace(views: list[list[dict]], choices: list[dict]) -> None:
-    """Put choices in the place of those of the same type; in front where there are none."""
-    kind = choices[0]['type']
-    at = next((i for i, old in enumerate(views) if old[0]['type'] == kind), None)
-    if at is None:
-        views.insert(0, choices)
-    else:
-        views[at] = choices
+def _replace(views: list[list[dict]], kind: type, choices: list[dict]) -> None:
+    """Put choices in the place of those of their kind; in front where there are none."""
+    for i, old in enumerate(views):
+        if builds_one_of(old[0], kind):
+            views[i] = choices
+            return
+    views.insert(0, choices)

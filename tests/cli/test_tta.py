@@ -84,7 +84,9 @@ def test_a_pipeline_without_views_is_named():
         views.set_views(pipeline, [1.0])
 
 
-@pytest.mark.parametrize('labels', [[], ['LoadAnnotations']])
+@pytest.mark.parametrize(
+    'labels', [[], ['LoadAnnotations'], ['mmseg.LoadAnnotations'], ['LoadCheckedAnnotations']]
+)
 def test_a_test_pipeline_gets_the_papers_views_of_the_native_image(labels, tmp_path):
     Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(tmp_path / 'image.png')
     Image.fromarray(np.zeros((40, 60), np.uint8)).save(tmp_path / 'labels.png')
@@ -139,7 +141,7 @@ def test_what_a_config_lacks_for_tta_is_the_default(own):
     assert [flip['prob'] for flip in flips] == [0.0]
 
 
-def test_wrapped_data_sets_are_refused():
+def test_wrapped_datasets_are_refused():
     cfg = Config(dict(test_dataloader=dict(dataset=dict(type='ConcatDataset', datasets=[]))))
     with pytest.raises(ValueError, match='--tta changes .*pipeline, and the ConcatDataset'):
         views.use_tta(cfg)

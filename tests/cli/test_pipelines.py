@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import mmcv.transforms
+import mmseg.datasets.transforms
+import pytest
+from mmcv.transforms import Resize
+from mmseg.registry import TRANSFORMS
+
+from mmseg_deeplabv3x.cli.pipelines import LABEL_LOADERS, builds_one_of
+from mmseg_deeplabv3x.transforms import LoadCheckedAnnotations
+
+
+@pytest.mark.parametrize(
+    'kind',
+    [
+        'LoadAnnotations',
+        'mmseg.LoadAnnotations',
+        'mmcv.LoadAnnotations',
+        'LoadCheckedAnnotations',
+        'LoadBiomedicalAnnotation',
+        mmcv.transforms.LoadAnnotations,
+        mmseg.datasets.transforms.LoadAnnotations,
+        LoadCheckedAnnotations,
+    ],
+)
+def test_what_loads_labels_is_known_by_any_name(kind):
+    assert builds_one_of(dict(type=kind), LABEL_LOADERS)
+
+
+def test_a_subclass_of_the_users_own_counts():
+    @TRANSFORMS.register_module()
+    class MyLabels(mmseg.datasets.transforms.LoadAnnotations):
+        pass
+
+    try:
+        assert builds_one_of(dict(type='MyLabels'), LABEL_LOADERS)
+        assert builds_one_of(dict(type=MyLabels), LABEL_LOADERS)
+    finally:
+        TRANSFORMS.module_dict.pop('MyLabels')
+
+
+@pytest.mark.parametrize('kind', ['LoadImageFromFile', 'PackSegInputs', 'NobodysTransform', Resize])
+def test_others_are_not(kind):
+    assert not builds_one_of(dict(type=kind), LABEL_LOADERS)
