@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import importlib
 import pkgutil
 import re
@@ -170,6 +171,13 @@ def test_the_floors_are_those_that_make_lint_holds():
     assert [set(re.findall(r'`(\w+)`', floor)) for floor in floors] == [
         set(layer.split(' | ')) for layer in layers
     ]
+
+
+def test_every_extra_is_listed():
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / 'setup.cfg')
+    table = PAGES['install.md'].partition('| extra |')[2]
+    assert first_cells(table) == list(setup['options.extras_require'])
 
 
 # ---- links and paths
