@@ -31,7 +31,7 @@ class CheckpointedResLayer(ResLayer):
     def forward(self, x: Tensor) -> Tensor:
         """Run the units, (N, C, H, W) to (N, C', H', W')."""
         for unit in self:
-            x = _checkpointed(unit, x) if self.with_cp and torch.is_grad_enabled() else unit(x)
+            x = _checkpointed(unit, x) if self.with_cp else unit(x)
         return x
 
 
