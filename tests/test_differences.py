@@ -1,4 +1,4 @@
-"""docs/differences.md is true: its lines and tests are there, and each difference is shown."""
+"""docs/differences.md is true: its quotes and tests are there, and each difference is shown."""
 
 from __future__ import annotations
 
@@ -26,9 +26,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 ROOT = Path(__file__).parents[1]
 DOCUMENT = (ROOT / 'docs/differences.md').read_text()
 SECTIONS = dict(re.findall(r'^## (.+)\n((?:(?!## ).*\n?)*)', DOCUMENT, re.M))
-LINES = sorted(set(re.findall(r'`(mm\w+)/(\S+):(\d+)` \(`([^`]+)`\)', DOCUMENT)))
+QUOTES = sorted(set(re.findall(r'`(mm\w+)/(\S+\.py)` \(`([^`]+)`\)', DOCUMENT)))
 NAMED_TESTS = sorted(set(re.findall(r'`(tests/\S+\.py)::(\w+)`', DOCUMENT)))
-VERSIONS = dict(mmseg='1.2.2', mmengine='0.10.7')
 
 STOCK = 'mmseg::deeplabv3/deeplabv3_r101-d8_4xb4-40k_voc12aug-512x512.py'
 STOCK_MULTI_GRID = 'mmseg::deeplabv3/deeplabv3_r101-d16-mg124_4xb2-40k_cityscapes-512x1024.py'
@@ -45,20 +44,17 @@ def mmseg_scope():
 
 
 @pytest.mark.parametrize('title', SECTIONS)
-def test_each_difference_names_mmsegs_line_the_paper_and_a_test(title):
+def test_each_difference_quotes_mmseg_the_paper_and_a_test(title):
     text = SECTIONS[title]
-    assert re.search(r'`mm\w+/\S+:\d+` \(`', text)
+    assert re.search(r'`mm\w+/\S+\.py` \(`', text)
     assert '| paper |' in text
     assert re.search(r'`tests/\S+::test_', text)
 
 
-@pytest.mark.parametrize('package,path,number,quoted', LINES)
-def test_the_line_is_where_the_document_says(package, path, number, quoted):
-    module = importlib.import_module(package)
-    if module.__version__ != VERSIONS[package]:
-        pytest.skip(f'{package} is {module.__version__}, the lines are of {VERSIONS[package]}')
-    lines = (Path(module.__file__).parent / path).read_text().splitlines()
-    assert quoted in lines[int(number) - 1]
+@pytest.mark.parametrize('package,path,quoted', QUOTES)
+def test_the_file_has_the_text_that_is_quoted(package, path, quoted):
+    folder = Path(importlib.import_module(package).__file__).parent
+    assert quoted in ' '.join((folder / path).read_text().split())
 
 
 @pytest.mark.parametrize('path,name', NAMED_TESTS)
