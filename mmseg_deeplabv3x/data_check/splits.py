@@ -15,7 +15,7 @@ from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
 from ..datasets.how_to_get import missing_data
-from ..datasets.lists import checked_data_list
+from ..datasets.lists import checked_data_list, read_lines
 from .file_locations import check_locations, is_remote
 from .problem import MISSING, Problem
 
@@ -151,8 +151,7 @@ def _list_problems(name: str, dataset: BaseDataset, infos: list[dict]) -> list[P
     source = dataset.ann_file or dataset.data_prefix.get('img_path', '')
     found = []
     if isinstance(dataset, BaseSegDataset) and osp.isfile(source):
-        with open(source, encoding='utf-8') as file:
-            blank = [str(i) for i, line in enumerate(file, 1) if not line.strip()]
+        blank = [str(i) for i, line in enumerate(read_lines(source), 1) if not line]
         if blank:
             message = (
                 f'{source} has {len(blank)} blank lines, which are skipped: line '

@@ -10,6 +10,46 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 
+def read_lines(path: str | os.PathLike) -> list[str]:
+    """Read the lines of a list, stripped, the blank ones too.
+
+    Raises:
+        ValueError: If it is not text in UTF-8.
+    """
+    try:
+        with open(path, encoding='utf-8') as file:
+            return [line.strip() for line in file]
+    except UnicodeDecodeError as error:
+        raise _not_utf8(path, error) from error
+
+
+def check_name(name: str, path: str | os.PathLike, plain: bool = False) -> None:
+    """Refuse a line that cannot be the name of an image.
+
+    A byte order mark before the first name is seen in no message, and a name that is too long is an
+    error of the file system.
+
+    Args:
+        name: The line.
+        path: The list that holds it.
+        plain: Whether folders, spaces and what a terminal does not show are refused too; PASCAL
+            VOC's names have none.
+
+    Raises:
+        ValueError: If it is no name.
+    """
+    file = os.path.basename(name)
+    wrong = len(name) > 4000 or len(file) > 250 or re.search('[\x00-\x1f\x7f\ufeff]', name)
+    if plain and not wrong:
+        wrong = name in ('.', '..') or file != name or ' ' in name or not name.isprintable()
+    if wrong:
+        raise ValueError(
+            f'{path} holds {name[:50]!r}, which is not the name of an image; expected one name '
+            f'without suffix{" and folder" if plain else ""} a line, in UTF-8 without a byte order '
+            'mark.'
+        )
+
+
 def read_split(path: str | os.PathLike) -> list[str]:
     """Read the names of a list.
 
@@ -23,23 +63,16 @@ def read_split(path: str | os.PathLike) -> list[str]:
         FileNotFoundError: If the file is not there.
         ValueError: If it is empty, holds a name twice or something that is no name.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f'There is no list of images {path}.')
-    try:
-        lines = path.read_text('utf-8').split('\n')
-    except UnicodeDecodeError as error:
-        raise ValueError(f'{path} is no text file of image names.') from error
-    names = [line.strip() for line in lines if line.strip()]
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'The list of images {path} does not exist.')
+    names = [line for line in read_lines(path) if line]
     if not names:
-        raise ValueError(f'{path} lists no image.')
+        raise ValueError(f'{path} is empty; expected a list of image names.')
     for name in names:
-        is_name = name == os.path.basename(name) and name not in ('.', '..') and len(name) < 256
-        if not is_name or not name.isprintable() or len(name.split()) > 1:
-            raise ValueError(f'{path} holds {name[:50]!r}, which is no name of an image.')
+        check_name(name, path, plain=True)
     name, count = Counter(names).most_common(1)[0]
     if count > 1:
-        raise ValueError(f'{path} holds {name!r} {count} times.')
+        raise ValueError(f'{path} holds {name!r} {count} times; expected each name once.')
     return names
 
 
@@ -59,7 +92,7 @@ def checked_data_list(dataset, load: Callable[[], list[dict]]) -> list[dict]:
     """The images of one of mmseg's datasets, without those that blank lines of its list stand for.
 
     Upstream, a blank line is an image without a name, and ``.jpg`` is not found in the middle of a
-    run; so is the first name after a byte order mark, which no message shows.
+    run.
 
     Args:
         dataset: A ``BaseSegDataset``.
@@ -69,20 +102,19 @@ def checked_data_list(dataset, load: Callable[[], list[dict]]) -> list[dict]:
         What ``load`` lists, less the blank lines.
 
     Raises:
-        ValueError: If the list is no text, or holds something that is no name of an image.
+        ValueError: If the list is not text, or holds something that is no name of an image.
     """
+    folder, source = dataset.data_prefix['img_path'], dataset.ann_file
     try:
         infos = load()
     except UnicodeDecodeError as error:
-        raise ValueError(f'{dataset.ann_file} is no list of images in UTF-8: {error}.') from error
-    folder = dataset.data_prefix['img_path']
+        raise _not_utf8(source, error) from error
     infos = [info for info in infos if info['img_path'] != osp.join(folder, dataset.img_suffix)]
-    for path in (info['img_path'] for info in infos):
-        too_long = len(path) > 4096 or len(osp.basename(path)) > 255
-        if too_long or re.search('[\x00-\x1f\x7f\ufeff]', path):
-            raise ValueError(
-                f'{dataset.ann_file} holds {osp.relpath(path, folder)[:50]!r}, which is no name of '
-                'an image; expected one name without suffix a line, in UTF-8 without a byte order '
-                'mark.'
-            )
+    for info in infos:
+        name = info['img_path'].removeprefix(osp.join(folder, ''))
+        check_name(name.removesuffix(dataset.img_suffix), source or folder)
     return infos
+
+
+def _not_utf8(path: str | os.PathLike, error: UnicodeDecodeError) -> ValueError:
+    return ValueError(f'{path} is not a list of image names in UTF-8: {error}.')

@@ -168,7 +168,7 @@ def test_a_line_that_is_no_name_is_named(dataset, tmp_path, name):
 def test_a_list_that_is_no_text_is_named(dataset, tmp_path, monkeypatch):
     write = type(tmp_path).write_text
     monkeypatch.setattr(type(tmp_path), 'write_text', lambda p, text: write(p, text, 'utf-16'))
-    with pytest.raises(ValueError, match=f'{tmp_path}/a.txt is no list of images in UTF-8: '):
+    with pytest.raises(ValueError, match=f'{tmp_path}/a.txt is not a list of image names in UTF-8: '):
         dataset('a\n')
 
 

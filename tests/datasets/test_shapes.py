@@ -45,5 +45,5 @@ def test_blank_lines_of_a_list_are_skipped_by_the_dataset_itself(tmp_path, monke
     split.write_text('\n\n'.join(['', *split.read_text().split(), '']))
     assert len(ShapesDataset(str(root))) == 2
     split.write_text('\ufeffa\n')
-    with pytest.raises(ValueError, match='train.txt holds .* no name of an image'):
+    with pytest.raises(ValueError, match='train.txt holds .* not the name of an image'):
         ShapesDataset(str(root))
