@@ -21,8 +21,8 @@ from mmseg_deeplabv3x.datasets import ShapesDataset, generate_shapes
 from mmseg_deeplabv3x.engine.checkpoints.resume import last_checkpoint
 from mmseg_deeplabv3x.evaluation.confusion import (
     class_iou,
+    class_table,
     folder_confusion,
-    iou_table,
     most_frequent_class_iou,
 )
 
@@ -78,7 +78,8 @@ def main(
         columns[title] = class_iou(matrix)
     columns['chance'] = most_frequent_class_iou(matrix)
 
-    print(f'\n{iou_table(classes, columns)}\nchance: answering "background" everywhere\n')
+    table = class_table(classes, columns, 'IoU in %', 'mIoU')
+    print(f'\n{table}\nchance: answering "background" everywhere\n')
     print('Time:')
     for name, spent in seconds.items():
         print(f'  {name:<32}{spent:4.0f} s')

@@ -166,16 +166,9 @@ def _cascade(multi_grid: tuple[int, ...], block: int) -> dict:
 def _cascade_rows() -> Iterable[Row]:
     ones, blocks = (1, 1, 1), (4, 5, 6, 7)
     for stride, miou in TABLE1.items():
-        yield Row(
-            f'table1/os{stride}',
-            f'ResNet-50 up to block7, output_stride {stride}',
-            miou,
-            CASCADE,
-            _cascade(ones, 7),
-            depth=50,
-            train_stride=stride,
-            eval_stride=stride,
-        )
+        change = f'ResNet-50 up to block7, output_stride {stride}'
+        settings = dict(depth=50, train_stride=stride, eval_stride=stride)
+        yield Row(f'table1/os{stride}', change, miou, CASCADE, _cascade(ones, 7), **settings)
     for depth, mious in TABLE2.items():
         for block, miou in zip(blocks, mious):
             row_id, change = f'table2/r{depth}-block{block}', f'ResNet-{depth} up to block{block}'
@@ -191,14 +184,12 @@ def _cascade_rows() -> Iterable[Row]:
 def _four_evaluations(
     table: str, mious: tuple, base: str, overrides: dict, scales: tuple
 ) -> Iterable[Row]:
+    multi_scale = dict(eval_stride=8, scales=scales)
     evaluations = {
         'os16': ('output_stride 16', {}),
         'os8': ('output_stride 8', dict(eval_stride=8)),
-        'os8-ms': ('output_stride 8, multi-scale', dict(eval_stride=8, scales=scales)),
-        'os8-ms-flip': (
-            'output_stride 8, multi-scale, flip',
-            dict(eval_stride=8, scales=scales, flip=True),
-        ),
+        'os8-ms': ('output_stride 8, multi-scale', multi_scale),
+        'os8-ms-flip': ('output_stride 8, multi-scale, flip', dict(multi_scale, flip=True)),
     }
     for (name, (words, settings)), miou in zip(evaluations.items(), mious):
         yield Row(f'{table}/{name}', f'evaluated at {words}', miou, base, overrides, **settings)
@@ -225,71 +216,42 @@ def _aspp_rows() -> Iterable[Row]:
         'load_from': 'work_dirs/deeplabv3x_r101_os16_coco/iter_30000.pth',
         'optim_wrapper.optimizer.lr': 0.0001,
     }
-    yield Row(
-        'table6/coco',
-        'pre-trained on COCO, lr 0.0001, evaluated at output_stride 8, multi-scale, flip',
-        TABLE6_COCO,
-        ASPP,
-        {**best, **coco},
-        eval_stride=8,
-        scales=VOC_SCALES,
-        flip=True,
-        note='starts from a model pre-trained on COCO: configs/deeplabv3x_r101_os16_coco.py',
-    )
+    change = 'pre-trained on COCO, lr 0.0001, evaluated at output_stride 8, multi-scale, flip'
+    note = 'starts from a model pre-trained on COCO: configs/deeplabv3x_r101_os16_coco.py'
+    settings = dict(eval_stride=8, scales=VOC_SCALES, flip=True, note=note)
+    yield Row('table6/coco', change, TABLE6_COCO, ASPP, {**best, **coco}, **settings)
 
+    no_bn = 'no BN fine-tuning, read as: every BN keeps statistics and parameters as they are'
+    labels_down = 'labels down-sampled instead of logits upsampled'
     ablations = {
-        'reference': ('crop 513, upsampled logits, BN fine-tuned', {}, PAPER_CROP),
-        'no-bn': (
-            'no BN fine-tuning, read as: every BN keeps the statistics and the affine parameters '
-            'that it starts with',
-            {'model.freeze_bn': True},
-            PAPER_CROP,
-        ),
-        'labels-down': (
-            'labels down-sampled instead of logits upsampled',
-            {'model.decode_head.loss_size': 'logits'},
-            PAPER_CROP,
-        ),
-        'crop321': ('crop 321', {}, 321),
+        'reference': ('crop 513, upsampled logits, BN fine-tuned', {}),
+        'no-bn': (no_bn, {'model.freeze_bn': True}),
+        'labels-down': (labels_down, {'model.decode_head.loss_size': 'logits'}),
+        'crop321': ('crop 321', {}),
     }
-    for name, (change, overrides, crop) in ablations.items():
+    for name, (change, overrides) in ablations.items():
+        crop = 321 if name == 'crop321' else PAPER_CROP
         yield Row(f'table8/{name}', change, TABLE8[name], ASPP, {**best, **overrides}, crop=crop)
     for batch, miou in TABLE9.items():
         change = f'batch size {batch}, the same lr'
         yield Row(f'table9/batch{batch}', change, miou, ASPP, best, batch_size=batch)
     for (trained, evaluated), miou in TABLE10.items():
-        yield Row(
-            f'table10/train{trained}-eval{evaluated}',
-            f'trained at output_stride {trained}, evaluated at {evaluated}',
-            miou,
-            ASPP,
-            best,
-            train_stride=trained,
-            eval_stride=evaluated,
-        )
+        row_id = f'table10/train{trained}-eval{evaluated}'
+        change = f'trained at output_stride {trained}, evaluated at {evaluated}'
+        yield Row(row_id, change, miou, ASPP, best, train_stride=trained, eval_stride=evaluated)
+    planned = 'asynchronous training with a parameter server is not written yet'
     for replicas, miou in TABLE11.items():
-        yield Row(
-            f'table11/replicas{replicas}',
-            f'{replicas} asynchronous replica' + 's' * (replicas > 1),
-            miou,
-            ASPP,
-            best,
-            planned='asynchronous training with a parameter server is not written yet',
-        )
+        row_id = f'table11/replicas{replicas}'
+        change = f'{replicas} asynchronous replica' + 's' * (replicas > 1)
+        yield Row(row_id, change, miou, ASPP, best, planned=planned)
 
 
 def _cityscapes_rows() -> Iterable[Row]:
     yield from _four_evaluations('table12', TABLE12, CITYSCAPES, {}, CITYSCAPES_SCALES)
-    yield Row(
-        'table13/test',
-        'trained on 3475 fine and 20000 coarse images, evaluated with six scales and flip',
-        TABLE13,
-        FINE_AND_COARSE,
-        eval_stride=8,
-        scales=CITYSCAPES_TEST_SCALES,
-        flip=True,
-        note="published: the test server's; measured here: on val, which this row trains on",
-    )
+    change = 'trained on 3475 fine and 20000 coarse images, evaluated with six scales and flip'
+    note = "published: the test server's; measured here: on val, which this row trains on"
+    settings = dict(eval_stride=8, scales=CITYSCAPES_TEST_SCALES, flip=True, note=note)
+    yield Row('table13/test', change, TABLE13, FINE_AND_COARSE, **settings)
 
 
 def _share_trainings(rows: Iterable[Row]) -> Iterable[Row]:

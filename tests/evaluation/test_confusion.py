@@ -11,9 +11,9 @@ from PIL import Image
 from mmseg_deeplabv3x.evaluation import confusion
 from mmseg_deeplabv3x.evaluation.confusion import (
     class_iou,
+    class_table,
     confusion_matrix,
     folder_confusion,
-    iou_table,
     most_frequent_class_iou,
 )
 
@@ -118,7 +118,8 @@ def test_folders_that_do_not_match_are_refused(tmp_path):
 
 
 def test_table():
-    table = iou_table(['sky', 'tree'], {'16': np.array([0.5, np.nan]), 'flip': np.array([1, 0.25])})
+    columns = {'16': np.array([0.5, np.nan]), 'flip': np.array([1, 0.25])}
+    table = class_table(['sky', 'tree'], columns, 'IoU in %', 'mIoU')
     header, _, *rows = (line.replace('|', ' ').split() for line in table.split('\n'))
     assert header == ['IoU', 'in', '%', '16', 'flip']
     assert rows == [['sky', '50.0', '100.0'], ['tree', '-', '25.0'], ['mIoU', '50.0', '62.5']]
