@@ -34,9 +34,9 @@ lint: .venv/installed
 	.venv/bin/lint-imports
 
 .venv/installed: PINS := constraints.txt
-.venv/installed: EXTRAS := lite,dev,deploy
+.venv/installed: EXTRAS := lite,dev,deploy,weights
 .venv-extras/installed: PINS := constraints-extras.txt
-.venv-extras/installed: EXTRAS := lite,dev,deploy,timm
+.venv-extras/installed: EXTRAS := lite,dev,deploy,weights,timm
 
 .venv/installed: constraints.txt
 .venv-extras/installed: constraints-extras.txt

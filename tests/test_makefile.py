@@ -55,12 +55,12 @@ def test_a_python_that_does_not_do_is_one_sentence(make_with, tmp_path, lines):
 @pytest.mark.parametrize(
     'target,environment,installs,tests',
     [
-        ('test', '.venv', '-c constraints.txt -e .[lite,dev,deploy]', '-m not slow'),
-        ('test-slow', '.venv', '-c constraints.txt -e .[lite,dev,deploy]', '-m slow'),
+        ('test', '.venv', '-c constraints.txt -e .[lite,dev,deploy,weights]', '-m not slow'),
+        ('test-slow', '.venv', '-c constraints.txt -e .[lite,dev,deploy,weights]', '-m slow'),
         (
             'test-extras',
             '.venv-extras',
-            '-c constraints-extras.txt -e .[lite,dev,deploy,timm]',
+            '-c constraints-extras.txt -e .[lite,dev,deploy,weights,timm]',
             '',
         ),
     ],

@@ -1,0 +1,212 @@
+"""From a state dict of any source to one that a model loads, and what became of every key."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from . import efficientnet_lite, mmseg, resnet, smp, tensorflow, torchvision
+from .resnet import INSIDE
+from .source import UNKNOWN, Drop, Source
+
+SOURCES: tuple[Source, ...] = tuple(
+    source
+    for module in (resnet, mmseg, torchvision, smp, tensorflow, efficientnet_lite)
+    for source in module.SOURCES
+)
+NOT_IN_MODEL = Drop('not in the model')
+_BACKBONE = 'backbone.'
+_CLASSIFIERS = ('.conv_seg.weight', '.conv_seg.bias')
+# (units of each block, whether they are bottlenecks) -> depth
+_DEPTHS = {
+    ((2, 2, 2, 2), False): 18,
+    ((3, 4, 6, 3), False): 34,
+    ((3, 4, 6, 3), True): 50,
+    ((3, 4, 23, 3), True): 101,
+    ((3, 8, 36, 3), True): 152,
+}
+
+
+@dataclass(frozen=True)
+class Report:
+    """What became of the tensors of a file.
+
+    Attributes:
+        source: Where they are from, as told from their keys.
+        tensors: Our key -> tensor; of a model's state dict, where one was given.
+        theirs: Our key -> the source's.
+        dropped: The source's key -> why it is left out.
+        missing: Keys of the model that the file has not. (BN's count of batches, which many files
+            lack, is not among them.)
+        total: Tensors of the model without those counts. Default: None, no model was given.
+    """
+
+    source: Source
+    tensors: dict[str, Tensor]
+    theirs: dict[str, str]
+    dropped: dict[str, str]
+    missing: tuple[str, ...] = ()
+    total: int | None = None
+
+    def __str__(self) -> str:
+        of = '' if self.total is None else f' of {self.total}'
+        parts = [f'{self.source.name}, {len(_counted(self.tensors))}{of} tensors']
+        if self.missing:
+            parts.append(f'not in the file: {_short(self.missing)}')
+        for reason in dict.fromkeys(self.dropped.values()):
+            keys = [key for key, why in self.dropped.items() if why == reason]
+            parts.append(f'dropped, {reason}: {_short(keys)}')
+        return '; '.join(parts)
+
+
+def convert(state: Mapping[str, Tensor]) -> Report:
+    """Rename a state dict to our keys, without a model to compare it with.
+
+    Args:
+        state: As :func:`read_weights` gives it.
+
+    Returns:
+        Its tensors, each key beginning with ``backbone.``, ``decode_head.`` and so on.
+
+    Raises:
+        ValueError: If no source is recognised.
+    """
+    report = _rename(state)
+    known = sum(why != UNKNOWN.reason for why in report.dropped.values()) + len(report.tensors)
+    if not any(key.startswith(_BACKBONE) for key in report.tensors) or 2 * known < len(state):
+        raise ValueError(
+            f'no backbone is recognised in the keys {_short(state)}. Weights of timm, or of '
+            'another network that AtrousBackbone holds, load as they are; the sources that are '
+            f'known: {", ".join(source.name for source in SOURCES)}.'
+        )
+    return report
+
+
+def fit(
+    state: Mapping[str, Tensor], own: Mapping[str, Tensor], new_classifier: bool = False
+) -> Report:
+    """Choose, from a state dict of any source, what a model loads.
+
+    Args:
+        state: As :func:`read_weights` or :func:`unwrap` gives it.
+        own: The model's own state dict, of a segmentor or of a backbone.
+        new_classifier: Whether classifiers of another number of classes are dropped.
+            Default: False, they are refused.
+
+    Returns:
+        Its tensors, under keys of ``own``.
+
+    Raises:
+        ValueError: If a shape does not fit, or a part of the backbone is not in the file.
+    """
+    alone = not any(key.startswith(_BACKBONE) for key in own)
+    model = {_BACKBONE + key: value for key, value in own.items()} if alone else own
+
+    report = _rename(state, model)
+    theirs, tensors, dropped = report.theirs, {}, dict(report.dropped)
+    for key, tensor in report.tensors.items():
+        if key not in model:
+            dropped[theirs[key]] = NOT_IN_MODEL.reason
+        elif tensor.shape == model[key].shape:
+            tensors[key] = tensor
+        elif not key.endswith(_CLASSIFIERS):
+            raise ValueError(
+                f'{theirs[key]} is {tuple(tensor.shape)} in the file and '
+                f'{tuple(model[key].shape)} in the model. {_holds(report)}'
+            )
+        elif new_classifier:
+            dropped[theirs[key]] = 'another number of classes, starts anew'
+        else:
+            raise ValueError(
+                f'The checkpoint has {len(tensor)} classes in {theirs[key]}, but the model '
+                f'has {len(model[key])}: set num_classes to {len(tensor)}, or new_classifier=True '
+                'to train a new classifier on the other weights.'
+            )
+    cut = len(_BACKBONE) if alone else 0
+    missing = tuple(key[cut:] for key in _counted(model) if key not in tensors)
+    bare = missing if alone else [key for key in missing if key.startswith(_BACKBONE)]
+    if bare:
+        raise ValueError(f'The file lacks a part of the backbone: {_short(bare)}. {_holds(report)}')
+    tensors = {key[cut:]: tensor for key, tensor in tensors.items()}
+    return replace(
+        report, tensors=tensors, dropped=dropped, missing=missing, total=len(_counted(model))
+    )
+
+
+def describe(tensors: Mapping[str, Tensor]) -> str | None:
+    """The ``AtrousResNet`` that tensors under our keys are of; None if they are of none."""
+    units = Counter(re.findall(r'backbone\.layer(\d)\.\d+\.conv1\.weight', ' '.join(tensors)))
+    bottlenecks = 'backbone.layer1.0.conv3.weight' in tensors
+    depth = _DEPTHS.get((tuple(units[block] for block in '1234'), bottlenecks))
+    if depth is None:
+        return None
+    arguments = f'depth={depth}'
+    if 'backbone.stem.6.weight' in tensors:
+        stem = tuple(len(tensors[f'backbone.stem.{layer}.weight']) for layer in (0, 3, 6))
+        arguments += f', deep_stem={True if stem == (32, 32, 64) else stem}'
+    if any('.downsample.2.' in key for key in tensors):
+        arguments += ', avg_down=True'
+    return f'AtrousResNet({arguments})'
+
+
+def _rename(state: Mapping[str, Tensor], model: Mapping[str, Tensor] | None = None) -> Report:
+    """The tensors under our keys, by the rules of the source that leaves the fewest unknown.
+
+    Of sources alike in that, the one of which the most tensors have the size of the model's.
+    """
+    sources = SOURCES if model is None else (*SOURCES, _Itself(model))
+    names = {source: source.rename(state.keys()) for source in sources}
+
+    def rank(source: Source) -> tuple[int, int]:
+        unknown = fitting = 0
+        for key, new in names[source].items():
+            unknown += new in (UNKNOWN, NOT_IN_MODEL)
+            fitting += new in (model or ()) and model[new].numel() == state[key].numel()
+        return -unknown, fitting
+
+    source = max(sources, key=rank)
+    report = Report(source, {}, {}, {})
+    for key, new in names[source].items():
+        if isinstance(new, Drop):
+            report.dropped[key] = new.reason
+        elif new in report.tensors:
+            raise ValueError(
+                f'{report.theirs[new]} and {key} are both {new}: give one network a file.'
+            )
+        else:
+            report.tensors[new], report.theirs[new] = source.value(new, state[key]), key
+    return report
+
+
+class _Itself(Source):
+    """The network that the model's backbone wraps, of any kind: the keys are the model's own."""
+
+    def __init__(self, model: Collection[str]):
+        super().__init__("the backbone's own network", {})
+        # timm's feature lists have _ where the whole network has a dot
+        own = {key.removeprefix(_BACKBONE).replace('.', '_'): key for key in model}
+        object.__setattr__(self, 'own', own)
+
+    def _rename(self, key: str, keys: Collection[str]) -> str | Drop:
+        return self.own.get(re.sub(f'^{INSIDE}', '', key).replace('.', '_'), NOT_IN_MODEL)
+
+
+def _counted(keys: Collection[str]) -> list[str]:
+    return [key for key in keys if not key.endswith('.num_batches_tracked')]
+
+
+def _holds(report: Report) -> str:
+    network = describe(report.tensors)
+    return f'It is of {report.source.name}' + (f': {network}.' if network else '.')
+
+
+def _short(keys: Collection[str]) -> str:
+    """Name what stands before the last part of each key, with how many share it."""
+    layers = Counter(re.split(r'[./](?=[^./]+$)', key)[0] for key in keys)
+    names = list(layers)
+    more = f' and {len(names) - 4} more' if len(names) > 4 else ''
+    return f'{", ".join(names[:4])}{more} ({len(keys)} tensors)'

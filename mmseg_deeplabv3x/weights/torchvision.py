@@ -1,0 +1,76 @@
+"""DeepLabv3 of torchvision."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from .resnet import PLAIN
+from .source import CLASSIFIER, Source, by_stage
+
+
+def aspp(theirs: str) -> dict[str, str]:
+    """Rules of an ASPP as torchvision, and smp after it, name its parts.
+
+    Args:
+        theirs: Pattern of the module that holds ``convs`` and ``project``.
+    """
+    return {
+        f'{theirs}.convs.([0-3]).0': r'decode_head.aspp_modules.\1.conv',
+        f'{theirs}.convs.([0-3]).1': r'decode_head.aspp_modules.\1.bn',
+        f'{theirs}.convs.4.1': 'decode_head.image_pool.1.conv',
+        f'{theirs}.convs.4.2': 'decode_head.image_pool.1.bn',
+        f'{theirs}.project.0': 'decode_head.bottleneck.conv',
+        f'{theirs}.project.1': 'decode_head.bottleneck.bn',
+    }
+
+
+def pooling_first(key: str, tensor: Tensor) -> Tensor:
+    """Let the projection read the image-level branch first, as ours does, in place of last."""
+    if key != 'decode_head.bottleneck.conv.weight':
+        return tensor
+    return tensor.roll(len(tensor), dims=1)  # each branch has the projection's own width
+
+
+HEADS = {
+    **aspp('classifier.0'),
+    'classifier.1': 'decode_head.post_conv.conv',
+    'classifier.2': 'decode_head.post_conv.bn',
+    'classifier.4': 'decode_head.conv_seg',
+    'aux_classifier.0': 'auxiliary_head.convs.0.conv',
+    'aux_classifier.1': 'auxiliary_head.convs.0.bn',
+    'aux_classifier.4': 'auxiliary_head.conv_seg',
+}
+
+# Alone or in DeepLabv3. The first unit does not expand.
+IN = '(?:backbone|features)'
+UNIT = rf'{IN}.(?P<unit>\d+).block'
+MOBILENET_V3 = {
+    f'{IN}.0.0': 'backbone.conv_stem',
+    f'{IN}.0.1': 'backbone.bn1',
+    f'{IN}.1.block.0.0': 'backbone.blocks.0.0.conv_dw',
+    f'{IN}.1.block.0.1': 'backbone.blocks.0.0.bn1',
+    f'{IN}.1.block.1.0': 'backbone.blocks.0.0.conv_pw',
+    f'{IN}.1.block.1.1': 'backbone.blocks.0.0.bn2',
+    f'{UNIT}.0.0': 'backbone.blocks.UNIT.conv_pw',
+    f'{UNIT}.0.1': 'backbone.blocks.UNIT.bn1',
+    f'{UNIT}.1.0': 'backbone.blocks.UNIT.conv_dw',
+    f'{UNIT}.1.1': 'backbone.blocks.UNIT.bn2',
+    f'{UNIT}.2.fc1': 'backbone.blocks.UNIT.se.conv_reduce',
+    f'{UNIT}.2.fc2': 'backbone.blocks.UNIT.se.conv_expand',
+    f'{UNIT}.[23].0': 'backbone.blocks.UNIT.conv_pwl',
+    f'{UNIT}.[23].1': 'backbone.blocks.UNIT.bn3',
+    f'{IN}.16.0': 'backbone.blocks.6.0.conv',
+    f'{IN}.16.1': 'backbone.blocks.6.0.bn1',
+    'classifier.[03]': CLASSIFIER,
+}
+
+SOURCES = (
+    Source('torchvision DeepLabv3 on a ResNet', PLAIN | HEADS, value=pooling_first),
+    Source(
+        'torchvision MobileNetV3-Large',
+        HEADS | MOBILENET_V3,
+        units=['', *by_stage(1, 2, 3, 4, 2, 3)],  # theirs are counted from 1
+        network="AtrousBackbone around timm's mobilenetv3_large_100 with bn_eps=1e-3",
+        value=pooling_first,
+    ),
+)

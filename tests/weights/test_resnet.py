@@ -1,0 +1,54 @@
+import pytest
+import torch
+
+from mmseg_deeplabv3x.weights import convert, describe, fit
+
+
+def test_plain_resnet_of_torchvision_and_timm(build):
+    ours = build(type='AtrousResNet', depth=50).state_dict()
+    report = convert(ours | {'fc.weight': torch.ones(1), 'fc.bias': torch.ones(1)})
+    assert list(report.tensors) == [f'backbone.{key}' for key in ours]
+    assert list(report.dropped) == ['fc.weight', 'fc.bias']
+
+
+def test_deep_stem_of_timm(build):
+    ours = build(type='AtrousResNet', depth=18, deep_stem=True).state_dict()
+    timm = {
+        key.replace('stem.7.', 'bn1.').replace('stem.', 'conv1.'): torch.randn_like(value.float())
+        for key, value in ours.items()
+    }
+    report = fit(timm, ours)
+    assert list(report.tensors) == list(ours)
+    assert all(report.tensors[ours] is timm[theirs] for ours, theirs in zip(ours, timm))
+
+
+@pytest.mark.parametrize('name', ['resnet18', 'resnet34', 'resnet50', 'resnet101', 'resnet152'])
+def test_every_tensor_of_torchvisions(name):
+    models = pytest.importorskip('torchvision.models', reason='needs torchvision')
+    with torch.device('meta'):
+        state = getattr(models, name)().state_dict()
+    report = convert(state)
+    assert set(report.dropped) == {'fc.weight', 'fc.bias'}
+    assert len(report.tensors) == len(state) - 2
+    assert describe(report.tensors) == f'AtrousResNet(depth={name[6:]})'
+
+
+@pytest.mark.parametrize(
+    ('name', 'network'),
+    {
+        'resnet50': 'depth=50',
+        'resnet50c': 'depth=50, deep_stem=True',
+        'resnet18d': 'depth=18, deep_stem=True, avg_down=True',
+        'resnet101d': 'depth=101, deep_stem=True, avg_down=True',
+        'resnet101s': 'depth=101, deep_stem=(64, 64, 128)',
+        'resnet50t': 'depth=50, deep_stem=(24, 32, 64), avg_down=True',
+    }.items(),
+)
+def test_every_tensor_of_timms(name, network):
+    timm = pytest.importorskip('timm', reason='needs timm')
+    with torch.device('meta'):
+        state = timm.create_model(name).state_dict()
+    report = convert(state)
+    assert set(report.dropped) == {'fc.weight', 'fc.bias'}
+    assert len(report.tensors) == len(state) - 2
+    assert describe(report.tensors) == f'AtrousResNet({network})'
