@@ -45,13 +45,11 @@ def use_tta(cfg: Config, scales: Sequence[float] | None = None, flip: bool | Non
 
     Args:
         cfg: A runner's config, changed in place.
-        scales: Scales, of the image's own size. Default: those of the
-            pipeline.
+        scales: Scales, of the image's own size. Default: those of the pipeline.
         flip: Whether to add each view's mirror image. Default: as the pipeline.
 
     Raises:
-        ValueError: If the test's dataset has no pipeline to change, or if ``tta_pipeline`` has
-            no views to change.
+        ValueError: If the test's dataset has no pipeline, or ``tta_pipeline`` no views to change.
     """
     dataset = cfg.test_dataloader.dataset
     if 'pipeline' not in dataset:
@@ -70,8 +68,7 @@ def tta_pipeline(pipeline: Sequence[dict]) -> list[dict]:
     """A test's pipeline with the paper's views: six scales of the image's own size, and flip.
 
     Args:
-        pipeline: The test's. Its ``Resize``, if any, is left out; the last
-            transform packs.
+        pipeline: The test's. Its ``Resize``, if any, is left out; the last transform packs.
 
     Returns:
         Its transforms, with the views between image and labels.

@@ -56,15 +56,9 @@ def parameters(model: ConfigDict) -> int:
 
 
 def multiply_adds(model: ConfigDict, output_stride: int, crop: int) -> int:
-    """Multiply-adds of all convolutions of a model on one image; padding counts as image.
+    """Multiply-adds of all convolutions of a model's config on one image of ``crop`` pixels a side.
 
-    Args:
-        model: The model's config.
-        output_stride: Its output_stride.
-        crop: Side of the image in pixels.
-
-    Returns:
-        The number. Nothing is computed for it.
+    Padding counts as image. Nothing is computed for it.
     """
     network = _build(model, output_stride).eval()
     image = torch.empty(1, 3, crop, crop, device='meta')

@@ -66,14 +66,13 @@ class LegendVisualizer(SegLocalVisualizer):
         Args:
             name: What the backends file the picture under.
             image: (H, W, 3), RGB, uint8.
-            data_sample: Its ``gt_sem_seg`` and ``pred_sem_seg``, each
-                (1, H, W) class ids, are drawn if they are there.
+            data_sample: Its ``gt_sem_seg`` and ``pred_sem_seg``, each (1, H, W) class ids, are
+                drawn if they are there.
             draw_gt: Draw the ground truth.
             draw_pred: Draw the prediction.
             show: Also open a window.
             wait_time: Seconds before the window closes; 0 waits for a key.
-            out_file: Write the picture to this file, ``x.png`` say, and not to the
-                backends.
+            out_file: Write the picture to this file, ``x.png`` say, and not to the backends.
             step: What the backends number the picture with.
             with_labels: Draw the legend.
 
@@ -82,13 +81,11 @@ class LegendVisualizer(SegLocalVisualizer):
                 size than the image, or ``out_file`` no suffix of an image.
         """
         classes, palette = self._classes_and_palette()
-        wanted = [
-            ('ground truth', 'gt_sem_seg', draw_gt),
-            ('prediction', 'pred_sem_seg', draw_pred),
-        ]
+        wanted = [('ground truth', 'gt_sem_seg')] * draw_gt
+        wanted += [('prediction', 'pred_sem_seg')] * draw_pred
         panels, present = [('image', image)], set()
-        for caption, field, draw in wanted:
-            if draw and data_sample is not None and field in data_sample:
+        for caption, field in wanted:
+            if data_sample is not None and field in data_sample:
                 labels = self._label_map(data_sample.get(field).data, len(classes))
                 if labels.shape != image.shape[:2]:
                     raise ValueError(
@@ -143,18 +140,17 @@ def _compose(panels: list, entries: list) -> np.ndarray:
     line = round(1.6 * text_size)
 
     total = len(panels) * (width + gap) + gap
-    places, rows, total = _flow(entries, font, gap, total)
+    positions, rows, total = _flow(entries, font, gap, total)
     canvas = Image.new('RGB', (total, gap + line + height + gap + rows * line), PAPER)
     pen = ImageDraw.Draw(canvas)
     for i, (caption, pixels) in enumerate(panels):
         x = gap + i * (width + gap)
         pen.text((x, gap + line // 2), caption, fill=INK, font=font, anchor='lm')
-        canvas.paste(
-            Image.fromarray(pixels).resize((width, height), Image.NEAREST), (x, gap + line)
-        )
+        panel = Image.fromarray(pixels).resize((width, height), Image.NEAREST)
+        canvas.paste(panel, (x, gap + line))
 
     top = gap + line + height + gap
-    for (name, colour), (x, row) in zip(entries, places):
+    for (name, colour), (x, row) in zip(entries, positions):
         y = top + row * line
         margin = (line - text_size) // 2
         box = (x, y + margin, x + text_size, y + margin + text_size)
@@ -164,27 +160,20 @@ def _compose(panels: list, entries: list) -> np.ndarray:
 
 
 def _flow(entries: list, font: ImageFont.FreeTypeFont, gap: int, total: int) -> tuple:
-    """Sets the legend like words in a paragraph.
+    """Sets the legend like words in a paragraph of ``total`` pixels.
 
-    Args:
-        entries: (name, colour) of each class.
-        font: What the names are written in.
-        gap: Space between a box and its name, in pixels.
-        total: Width to fill, in pixels.
-
-    Returns:
-        (x, row) of each entry, the number of rows, and the width, which grows where a name
-        alone is longer than a row.
+    Returns (x, row) of each entry, the number of rows, and the width, which grows where a name
+    alone is longer than a row.
     """
-    places, x, row = [], gap, 0
+    positions, x, row = [], gap, 0
     for name, _ in entries:
         length = round(font.size + gap + font.getlength(name))
         total = max(total, length + 2 * gap)
         if x > gap and x + length + gap > total:
             x, row = gap, row + 1
-        places.append((x, row))
+        positions.append((x, row))
         x += length + 3 * gap
-    return places, row + 1 if entries else 0, total
+    return positions, row + 1 if entries else 0, total
 
 
 def _write(picture: np.ndarray, path: Path) -> None:
