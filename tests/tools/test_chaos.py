@@ -5,9 +5,12 @@ from __future__ import annotations
 import runpy
 from pathlib import Path
 
+import pytest
+
 CHAOS = Path(__file__).parents[2] / 'tools/chaos.py'
 
 
+@pytest.mark.slow
 def test_a_killed_training_ends_with_the_weights_of_the_undisturbed_one(
     tmp_path, monkeypatch, table_cells
 ):
