@@ -68,6 +68,11 @@ def config_file(path: str) -> str:
     return path
 
 
+def config_or_dash(path: str) -> str | None:
+    """Check a config file; - stands for the config in the checkpoint, None."""
+    return None if path == '-' else config_file(path)
+
+
 def checkpoint_file(path: str) -> str:
     """Check that a checkpoint, given as an argument, is there; an address passes."""
     if '://' not in path and not osp.isfile(path):

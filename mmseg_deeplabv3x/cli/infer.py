@@ -21,11 +21,13 @@ from ..files import remove_unfinished, write_file
 from ..inference.inputs import Input, find_inputs
 from ..inference.loading import checkpoint_config
 from ..inference.predictor import PRECISIONS, DeepLabV3Predictor
+from ..inference.runtimes import RUNTIMES
 from ..inference.segmentation import Segmentation
 from ..inference.video import segment_video
 from ..progress import Progress
 from ..visualization import LegendVisualizer
-from .arguments import checkpoint_file, config_file, output_stride
+from .arguments import checkpoint_file, config_or_dash, output_stride
+from .messages import install_messages
 from .tta import use_tta
 from .user_errors import exit_on_user_error
 
@@ -41,6 +43,7 @@ def infer(argv: Sequence[str] | None = None) -> int:
     """
     parser = infer_parser()
     args = parser.parse_args(argv)
+    install_messages()
     named = sys.stdin.read().splitlines() if args.inputs == ['-'] else args.inputs
     with exit_on_user_error(parser.prog):
         inputs = find_inputs([name for name in named if name.strip()])
@@ -60,9 +63,13 @@ def infer_parser() -> argparse.ArgumentParser:
   %(prog)s configs/deeplabv3x_r101_os8_voc.py weights.pth a.jpg 'more/**/*.png' -o results --tta""",
     )
     parser.add_argument(
-        'config', type=_config, help='config file; - takes the config in the checkpoint'
+        'config', type=config_or_dash, help='config file; - takes the config in the checkpoint'
     )
-    parser.add_argument('checkpoint', type=checkpoint_file, help='weights')
+    parser.add_argument(
+        'checkpoint',
+        type=checkpoint_file,
+        help='weights; or a file of tools/export.py, which needs no config: give -',
+    )
     parser.add_argument(
         'inputs',
         nargs='+',
@@ -96,6 +103,9 @@ def infer_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--output-stride', type=output_stride, metavar='N', help='predict at this output_stride'
     )
+    parser.add_argument(
+        '--runtime', choices=RUNTIMES, help='for an exported file; default: what reads it'
+    )
     parser.add_argument('--device', help='cpu, cuda:1, ...; default: the first GPU, else the CPU')
     parser.add_argument(
         '--batch',
@@ -118,10 +128,6 @@ def infer_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _config(path: str) -> str | None:
-    return None if path == '-' else config_file(path)
-
-
 def _at_least_1(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f'must be a whole number of at least 1, but got {text!r}')
@@ -141,6 +147,7 @@ def _predictor(args: argparse.Namespace) -> DeepLabV3Predictor:
         precision=args.precision,
         output_stride=args.output_stride,
         slide=args.slide and tuple(args.slide),
+        runtime=args.runtime,
     )
 
 

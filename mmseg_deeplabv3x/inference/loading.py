@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -11,11 +12,13 @@ from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
 from mmengine.runner.checkpoint import CheckpointLoader
-from mmseg.datasets.transforms import LoadAnnotations, LoadImageFromNDArray
+from mmseg.datasets.transforms import LoadAnnotations, LoadImageFromNDArray, PackSegInputs
 from mmseg.registry import DATASETS, MODELS, TRANSFORMS
 from torch import nn
 
 from .config_text import parse_config
+from .exported_segmentor import ExportedSegmentor
+from .runtimes import READ_BY
 
 
 class Loaded(NamedTuple):
@@ -26,21 +29,30 @@ class Loaded(NamedTuple):
         transforms: From ``dict(img=...)`` to what the model's ``test_step`` takes.
         classes: Their names.
         palette: Their colours, (R, G, B).
+        config: The config; an empty one for an exported file.
     """
 
     model: nn.Module
     transforms: Compose
     classes: tuple[str, ...]
     palette: list[list[int]]
+    config: Config
 
 
-def load(config: str | os.PathLike | Config | None, checkpoint: str, device: str) -> Loaded:
+def load(
+    config: str | os.PathLike | Config | None,
+    checkpoint: str,
+    device: str,
+    runtime: str | None = None,
+) -> Loaded:
     """Build a model, load its weights and prepare its test pipeline for images in memory.
 
     Args:
         config: A config file or config; None takes the one in the checkpoint, parsed as data.
-        checkpoint: The file, or an address that mmengine loads from.
+        checkpoint: The file, or an address that mmengine loads from; or a file of
+            ``tools/export.py``, which needs no config.
         device: As of PyTorch.
+        runtime: For an exported file, as of :class:`.runtimes.Runtime`.
 
     Returns:
         Model, transforms, classes and palette.
@@ -49,6 +61,8 @@ def load(config: str | os.PathLike | Config | None, checkpoint: str, device: str
         FileNotFoundError: If a file is not there.
         ValueError: If the checkpoint holds no config and none is given, or does not fit the model.
     """
+    if Path(checkpoint).suffix in READ_BY:
+        return _load_exported(checkpoint, runtime)
     content = _read(checkpoint)
     meta = content.get('meta') or {}
     if config is None:
@@ -63,7 +77,31 @@ def load(config: str | os.PathLike | Config | None, checkpoint: str, device: str
     number = _num_classes(model)
     classes = tuple(dataset_meta.get('classes') or (f'class {i}' for i in range(number)))
     palette = dataset_meta.get('palette') or _colours(len(classes))
-    return Loaded(model.to(device).eval(), transforms, classes, [list(c) for c in palette])
+    colours = [list(colour) for colour in palette]
+    return Loaded(model.to(device).eval(), transforms, classes, colours, config)
+
+
+def _load_exported(file: str, runtime: str | None) -> Loaded:
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        model = ExportedSegmentor(file, runtime)
+        transforms = Compose([dict(type=LoadImageFromNDArray), dict(type=PackSegInputs)])
+    return Loaded(model.eval(), transforms, model.classes, model.palette, Config())
+
+
+def set_output_stride(model: nn.Module, output_stride: int) -> None:
+    """Predict at another output_stride.
+
+    Raises:
+        ValueError: If the model is no ``DeepLabV3``, or it is no output_stride.
+    """
+    model = getattr(model, 'module', model)
+    if not hasattr(model, 'output_strides'):
+        raise ValueError(
+            f'output_stride={output_stride} needs a DeepLabV3, but the model is a '
+            f'{type(model).__name__}.'
+        )
+    model.output_strides = dict(model.output_strides, test=output_stride)
+    model.eval()
 
 
 def checkpoint_config(checkpoint: str) -> Config:

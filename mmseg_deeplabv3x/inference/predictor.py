@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..datasets.reading import read_image
 from ..models import RunningMeanTTAModel
-from .loading import default_device, load
+from .loading import default_device, load, set_output_stride
 from .segmentation import Segmentation
 from .tiles import tiles
 
@@ -43,7 +43,8 @@ class DeepLabV3Predictor:
     Args:
         config: A config file or config. Default: None, the config that mmengine stored in the
             checkpoint; it is parsed as data and never executed.
-        checkpoint: The weights. All of the model's must be in it.
+        checkpoint: The weights, all of the model's; or a file of ``tools/export.py``, which needs
+            no config.
         device: As of PyTorch. Default: the first GPU, else the CPU.
         fast: Whether to call the model's ``speed_up()``, if it has one: the same classes up to
             rounding, sooner. Default: True.
@@ -53,6 +54,8 @@ class DeepLabV3Predictor:
             (:func:`.tiles.tiles`). Default: None, tiles of 1025 at a stride of 769, for images of
             more than 4 million pixels only.
         probabilities: Whether results hold them. Default: False.
+        runtime: For an exported file: 'torch', 'onnxruntime' or 'openvino'. Default: the first one
+            that reads such a file.
 
     Raises:
         FileNotFoundError: If a file is not there.
@@ -70,6 +73,7 @@ class DeepLabV3Predictor:
         output_stride: int | None = None,
         slide: tuple[int, int] | None = None,
         probabilities: bool = False,
+        runtime: str | None = None,
     ):
         if checkpoint is None:
             raise ValueError('DeepLabV3Predictor needs a checkpoint, the file with the weights.')
@@ -82,10 +86,10 @@ class DeepLabV3Predictor:
             raise ValueError("precision 'fp16' needs a GPU: use 'bf16' on a CPU.")
         if slide is not None:
             next(tiles(1, 1, *slide))  # refuses what cannot be
-        loaded = load(config, os.fspath(checkpoint), str(self.device))
-        self.model, self.transforms, self.classes, self.palette = loaded
+        loaded = load(config, os.fspath(checkpoint), str(self.device), runtime)
+        self.model, self.transforms, self.classes, self.palette, _ = loaded
         if output_stride is not None:
-            self._set_output_stride(output_stride)
+            set_output_stride(self.model, output_stride)
         self.precision, self.slide, self.probabilities = precision, slide, probabilities
         if fast and hasattr(self.model, 'speed_up'):
             if isinstance(self.model, RunningMeanTTAModel):
@@ -183,16 +187,6 @@ class DeepLabV3Predictor:
     @property
     def _dtype(self) -> type:
         return np.uint8 if len(self.classes) <= 256 else np.uint16
-
-    def _set_output_stride(self, output_stride: int) -> None:
-        model = getattr(self.model, 'module', self.model)
-        if not hasattr(model, 'output_strides'):
-            raise ValueError(
-                f'output_stride={output_stride} needs a DeepLabV3, but the model is a '
-                f'{type(model).__name__}.'
-            )
-        model.output_strides = dict(model.output_strides, test=output_stride)
-        model.eval()
 
 
 def as_bgr(image: ImageLike, channel_order: str = 'rgb') -> np.ndarray:

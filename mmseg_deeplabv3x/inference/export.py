@@ -1,0 +1,190 @@
+"""A trained segmentor as one network for other runtimes: padding, upsampling and cut inside."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from mmseg.models.segmentors import CascadeEncoderDecoder, EncoderDecoder
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..files import written_aside
+
+OUTPUTS = ('logits', 'probabilities', 'classes')
+FORMATS = {'onnx': '.onnx', 'openvino': '.xml', 'pt2': '.pt2'}
+
+
+class ExportableSegmentor(nn.Module):
+    """All that happens between a normalised image and what is asked for, in one module.
+
+    With a ``DeepLabV3`` that includes the padding to ``output_stride * k + 1`` after normalisation,
+    the upsampling with aligned corners, and the cut: the network alone gives other classes at a few
+    percent of the pixels.
+
+    Args:
+        model: An ``EncoderDecoder`` in evaluation mode.
+        output: 'logits', 'probabilities' or 'classes'.
+        normalise_inside: Whether the input is uint8 RGB in place of normalised numbers.
+        half: Whether the network computes in float16.
+
+    Raises:
+        ValueError: If the model is of another kind, or ``output`` is none of the three.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        output: str = 'logits',
+        normalise_inside: bool = False,
+        half: bool = False,
+    ):
+        super().__init__()
+        if not isinstance(model, EncoderDecoder) or isinstance(model, CascadeEncoderDecoder):
+            raise ValueError(
+                'An EncoderDecoder, such as DeepLabV3, can be exported, but the model is a '
+                f'{type(model).__name__}.'
+            )
+        if output not in OUTPUTS:
+            raise ValueError(f'output must be one of {", ".join(OUTPUTS)}, but got {output!r}.')
+        preprocessor = model.data_preprocessor
+        if normalise_inside and not getattr(preprocessor, '_enable_normalize', False):
+            raise ValueError(
+                'The data_preprocessor of the model has no mean and std to normalise with.'
+            )
+        self.model = model
+        self.output = output
+        self.normalise_inside = normalise_inside
+        self.half_precision = half
+        self.channel_order = 'rgb' if preprocessor.channel_conversion else 'bgr'
+        if normalise_inside:
+            self.register_buffer('mean', preprocessor.mean.clone())
+            self.register_buffer('std', preprocessor.std.clone())
+        if half:
+            self.model.half()
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Segment.
+
+        Args:
+            image: (N, 3, H, W): float32, normalised, or uint8, RGB, see ``normalise_inside``.
+
+        Returns:
+            (N, num_classes, H, W) float32, or the classes, (N, H, W) int64.
+        """
+        if self.normalise_inside:
+            image = image if self.channel_order == 'rgb' else image.flip(1)
+            image = (image.float() - self.mean) / self.std
+        if self.half_precision:
+            image = image.half()
+        height, width = image.shape[2:]
+        padded = self.model.pad(image) if hasattr(self.model, 'pad') else image
+        # mode='tensor': the logits at 1/output_stride; mmseg's own resize would fix the sizes
+        logits = F.interpolate(
+            self.model(padded, mode='tensor').float(),
+            size=padded.shape[2:],
+            mode='bilinear',
+            align_corners=self.model.align_corners,
+        )[:, :, :height, :width]
+        if self.output == 'logits':
+            return logits
+        if self.model.out_channels == 1:
+            positive = logits.sigmoid()
+            if self.output == 'classes':
+                return (positive > self.model.decode_head.threshold).long().squeeze(1)
+            return torch.cat([1 - positive, positive], 1)
+        return logits.argmax(1) if self.output == 'classes' else logits.softmax(1)
+
+
+def metadata_of(
+    network: ExportableSegmentor, classes: Sequence[str], palette: Sequence[Sequence[int]]
+) -> dict[str, str]:
+    """What a file says of itself, as text by name."""
+    preprocessor = network.model.data_preprocessor
+    numbers = {}
+    if getattr(preprocessor, '_enable_normalize', False):
+        numbers = dict(
+            mean=json.dumps(preprocessor.mean.flatten().tolist()),
+            std=json.dumps(preprocessor.std.flatten().tolist()),
+        )
+    return dict(
+        classes=json.dumps(list(classes)),
+        palette=json.dumps([list(map(int, colour)) for colour in palette]),
+        channel_order='rgb' if network.normalise_inside else network.channel_order,
+        normalise_inside=json.dumps(network.normalise_inside),
+        output=network.output,
+        threshold=json.dumps(getattr(network.model.decode_head, 'threshold', None)),
+        **numbers,
+    )
+
+
+def export(
+    network: ExportableSegmentor,
+    path: str | os.PathLike,
+    kind: str,
+    image: Tensor,
+    dynamic: bool,
+    metadata: dict[str, str],
+) -> None:
+    """Write a network for another runtime.
+
+    Args:
+        network: In evaluation mode, on the CPU.
+        path: The file, written aside and renamed. OpenVINO's weights go beside it, as ``.bin``.
+        kind: 'onnx', 'openvino' or 'pt2' (``torch.export``).
+        image: An example, (N, 3, H, W).
+        dynamic: Whether other batch sizes, heights and widths may follow, else only the example's.
+        metadata: Text by name, as of :func:`metadata_of`.
+
+    Raises:
+        ValueError: If ``kind`` is none of the three or ``path`` has not its suffix.
+        ModuleNotFoundError: If the packages of the extra ``deploy`` are not installed.
+    """
+    path = Path(path)
+    if path.suffix != FORMATS.get(kind):
+        raise ValueError(f'A file for {kind} ends in {FORMATS[kind]}, but got {path.name}.')
+    auto = torch.export.Dim.DYNAMIC
+    if dynamic and len(image) == 1:  # a batch of one would be fixed
+        image = torch.cat([image, image])
+    shapes = ({0: auto, 2: auto, 3: auto},) if dynamic else None
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        program = torch.export.export(network.eval(), (image,), dynamic_shapes=shapes)
+        if kind == 'pt2':
+            with written_aside(path) as aside, TemporaryDirectory(dir=path.parent) as folder:
+                # torch.export.save wants this suffix
+                file = Path(folder, 'model.pt2')
+                torch.export.save(program, file, extra_files=metadata)
+                file.replace(aside)
+            return
+        onnx = torch.onnx.export(
+            program, (), input_names=['image'], output_names=[network.output], verbose=False
+        )
+    onnx.model.metadata_props.update(metadata)
+    if kind == 'onnx':
+        with written_aside(path) as aside:
+            onnx.save(aside, external_data=False)
+        return
+    _save_openvino(onnx, path, metadata)
+
+
+def _save_openvino(onnx, path: Path, metadata: dict[str, str]) -> None:
+    import openvino
+
+    with TemporaryDirectory(dir=path.parent) as folder:
+        source = Path(folder, 'model.onnx')
+        onnx.save(source, external_data=False)
+        model = openvino.convert_model(source)
+        for name, text in metadata.items():
+            model.set_rt_info(text, ['deeplabv3x', name])
+        saved = Path(folder, path.name)
+        openvino.save_model(model, saved, compress_to_fp16=False)
+        # weights first: whoever finds the .xml finds them
+        shutil.move(saved.with_suffix('.bin'), path.with_suffix('.bin'))
+        saved.replace(path)

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mmseg_deeplabv3x.cli import export as module
+from mmseg_deeplabv3x.cli.export import export_model
+from mmseg_deeplabv3x.inference.runtimes import Runtime
+
+pytest.importorskip('onnxscript', reason='exports need the extra deploy')
+
+
+def test_it_says_how_the_file_compares(trained, tmp_path, capsys):
+    path = tmp_path / 'model.onnx'
+    flags = ['--argmax', '--normalise-inside', '--output-stride', '16']
+    export_model([*trained, '--to', 'onnx', '-o', str(path), *flags])
+    said = capsys.readouterr().out
+    assert "3 inputs, of the config's test images" in said
+    assert 'onnxruntime' in said and 'equal pixels: ' in said
+    assert said.endswith(f'Done: {path}\n')
+    classes = Runtime(path)(np.zeros((1, 3, 72, 96), np.uint8))
+    assert classes.shape == (1, 72, 96) and classes.dtype == np.int64
+
+
+def test_a_file_that_gives_something_else_is_not_kept(trained, tmp_path, monkeypatch):
+    path = tmp_path / 'model.onnx'
+
+    def other(network, path, *_):
+        path.touch()
+
+    monkeypatch.setattr(module, 'export', other)
+    monkeypatch.setattr(module, 'Runtime', lambda path: Constant())
+    with pytest.raises(SystemExit, match='is removed: only .* of the pixels are as in PyTorch'):
+        export_model([*trained, '--to', 'onnx', '-o', str(path)])
+    assert not path.exists()
+
+
+class Constant:
+    """A runtime that always answers with the last class."""
+
+    name = 'constant'
+
+    def __call__(self, image):
+        scores = np.zeros((len(image), 9, *image.shape[2:]), np.float32)
+        scores[:, 8] = 1
+        return scores
