@@ -33,7 +33,7 @@ def test_lines_without_room_are_left_out_and_the_others_whole(backend, limit_fil
 
 def test_one_warning_says_so(backend, limit_files, tmp_path):
     said = []  # no file has room for it
-    handler = logging.Handler()
+    handler = logging.Handler(logging.INFO)
     handler.emit = said.append
     MMLogger.get_instance('full disk').addHandler(handler)
     limit_files(0)
