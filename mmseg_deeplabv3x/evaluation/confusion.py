@@ -25,8 +25,7 @@ def label_counts(
 
     Args:
         labels: Ground truth, integers from 0 to 255 of any shape.
-        predictions: The same shape, ids below ``num_classes``, on the same
-            device.
+        predictions: The same shape, ids below ``num_classes``, on the same device.
         num_classes: Number of classes, at most 256.
 
     Returns:
@@ -47,13 +46,11 @@ def label_counts(
         pairs = torch.add(predictions.long(), labels, alpha=num_classes)
         counts = torch.bincount(pairs, minlength=_IDS * num_classes)
         return counts.reshape(_IDS, num_classes).cpu().numpy()
-    counts = np.zeros((_IDS, num_classes), np.int64)
+    counts, ranges = np.zeros((_IDS, num_classes), np.int64), (0, _IDS, 0, num_classes)
     for start in range(0, len(labels), _EXACT):
         # twice as fast as bincount, which wants both as one array of int64
         pair = [ids[start : start + _EXACT] for ids in (labels, predictions)]
-        counts += cv2.calcHist(pair, (0, 1), None, counts.shape, (0, _IDS, 0, num_classes)).astype(
-            np.int64
-        )
+        counts += cv2.calcHist(pair, (0, 1), None, counts.shape, ranges).astype(np.int64)
     return counts
 
 

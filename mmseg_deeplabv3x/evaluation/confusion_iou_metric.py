@@ -34,11 +34,11 @@ class ConfusionIoUMetric(BaseMetric):
 
     Args:
         ignore_index: Label of pixels that do not count, 0 to 255. Default: 255, mmseg's.
-        trimap_widths: Widths in pixels: adds ``mIoU_trimap<width>``, the mIoU of
-            the pixels so near to a boundary, see ``trimap``. Default: none.
+        trimap_widths: Widths in pixels: adds ``mIoU_trimap<width>``, the mIoU of the pixels so
+            near to a boundary, see ``trimap``. Default: none.
         num_worst: How many of the worst images to name. Default: 10.
-        output_dir: Folder for the predictions, as PNG images of class ids; one
-            higher in datasets with ``reduce_zero_label``. Default: none are written.
+        output_dir: Folder for the predictions, as PNG images of class ids; one higher in
+            datasets with ``reduce_zero_label``. Default: none are written.
         format_only: Write predictions only, for data without ground truth.
         keep_results: Without effect, as in ``IoUMetric``: mmseg's test tool sets it.
         collect_device: 'cpu' or 'gpu', by which processes exchange their counts.
@@ -81,8 +81,8 @@ class ConfusionIoUMetric(BaseMetric):
 
         Args:
             data_batch: Not used.
-            data_samples: With ``pred_sem_seg`` and ``gt_sem_seg``, whose ``data``
-                are ids, (1, H, W), and ``img_path``.
+            data_samples: With ``pred_sem_seg`` and ``gt_sem_seg``, whose ``data`` are ids,
+                (1, H, W), and ``img_path``.
         """
         for sample in data_samples:
             predictions = sample['pred_sem_seg']['data']
