@@ -1,6 +1,6 @@
 """The network: pure modules, registered in mmseg's MODELS."""
 
-from .backbones import AtrousResNet
+from .backbones import AtrousBackbone, AtrousResNet
 from .heads import ImagePoolASPPHead, UpsampledFCNHead
 from .layers import ValidTapConv2d
 from .necks import CascadeNeck
@@ -8,6 +8,7 @@ from .segmentors import DeepLabV3
 from .tta import RunningMeanTTAModel
 
 __all__ = [
+    'AtrousBackbone',
     'AtrousResNet',
     'CascadeNeck',
     'DeepLabV3',

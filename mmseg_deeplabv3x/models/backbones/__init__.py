@@ -1,7 +1,9 @@
 """Registered backbones."""
 
+from .atrous_backbone import AtrousBackbone
 from .atrous_resnet import AtrousResNet
 
 __all__ = [
+    'AtrousBackbone',
     'AtrousResNet',
 ]
