@@ -9,3 +9,12 @@ from . import compat  # noqa: F401, I001  (first: it makes mmseg importable)
 from . import datasets, engine, evaluation, models, transforms, visualization  # noqa: F401
 
 __version__ = '0.1.0'
+
+
+def __getattr__(name: str):
+    # not imported with the package: a training needs none of it
+    if name == 'DeepLabV3Predictor':
+        from .inference import DeepLabV3Predictor
+
+        return DeepLabV3Predictor
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
