@@ -42,12 +42,11 @@ def _row_batch(x: Tensor) -> Tensor:
 
 
 def _serves(x: Tensor) -> bool:
-    n, _, height, _ = x.shape
     return (
         x.device.type == 'cpu'
         and x.dtype == torch.float32
         and x.stride(1) == 1
-        and n < _BATCH <= n * height
+        and len(x) < _BATCH
         and torch.get_num_threads() == 1
         and torch.backends.mkldnn.is_available()
     )

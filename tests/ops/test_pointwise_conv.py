@@ -60,6 +60,11 @@ def test_on_one_thread_it_is_onednn_that_convolves(threads):
     assert not any('slow_conv2d' in name for name in names)
 
 
+def test_a_map_in_pytorchs_own_layout_is_not_copied():
+    x, weight = torch.randn(2, 4, 9, 11), torch.randn(6, 4, 1, 1)
+    assert pointwise_conv2d(x, weight).is_contiguous()
+
+
 def test_under_autocast():
     x = torch.randn(2, 4, 9, 11).to(memory_format=torch.channels_last)
     weight = torch.randn(6, 4, 1, 1)

@@ -70,24 +70,34 @@ def test_in_prediction_it_is_the_convolution():
     x, weight = draw(1, 33, 33)
     expected = F.conv2d(x, weight, padding=18, dilation=18)
     with torch.no_grad():
-        y = valid_tap_conv2d(x, weight, 18)
-    assert torch.equal(y, expected) and y.is_contiguous()
+        predictions = [valid_tap_conv2d(x, weight, 18)]
+    predictions.append(valid_tap_conv2d(x, weight.detach(), 18))  # and with frozen filters
+    assert all(torch.equal(y, expected) and y.is_contiguous() for y in predictions)
     assert not valid_tap_conv2d(x, weight, 18).is_contiguous()
 
 
+@pytest.mark.parametrize('rate,taps', [(32, 9), (33, 1), (40, 1)])
+def test_once_all_other_taps_are_on_the_padding_the_centre_is_left(rate, taps):
+    x, weight = draw(1, 33, 20)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        valid_tap_conv2d(x, weight, rate)
+    assert counter.get_total_flops() == taps * 2 * 5 * 4 * 33 * 20
+
+
 def test_in_half_precision_it_is_the_convolution():
-    x, weight = draw(1, 33, 33, torch.bfloat16)
+    x, weight = draw(3, 33, 33, torch.bfloat16)
     ours = with_gradients(lambda x, w: valid_tap_conv2d(x, w, 18), x, weight)
     theirs = with_gradients(lambda x, w: F.conv2d(x, w, padding=18, dilation=18), x, weight)
     assert all(torch.equal(mine, reference) for mine, reference in zip(ours, theirs))
 
 
 def test_under_autocast_it_is_the_convolution():
-    x, weight = draw(1, 33, 33, torch.float32)
+    x, weight = draw(3, 33, 33, torch.float32)
     with torch.autocast('cpu', torch.bfloat16):
-        y = valid_tap_conv2d(x, weight, 18)
-        assert torch.equal(y, F.conv2d(x, weight, padding=18, dilation=18))
-    assert y.dtype == torch.bfloat16
+        ours = with_gradients(lambda x, w: valid_tap_conv2d(x, w, 18), x, weight)
+        theirs = with_gradients(lambda x, w: F.conv2d(x, w, padding=18, dilation=18), x, weight)
+    assert ours[0].dtype == torch.bfloat16
+    assert all(torch.equal(mine, reference) for mine, reference in zip(ours, theirs))
 
 
 @pytest.mark.parametrize('frozen', [0, 1])

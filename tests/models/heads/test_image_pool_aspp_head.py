@@ -171,16 +171,29 @@ class Operations(TorchDispatchMode):
 
 
 @pytest.mark.parametrize('memory_format', [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize('size', [(33, 29), (9, 7)])
 @pytest.mark.parametrize('device', ['meta', 'cpu'])
-def test_on_any_device_but_a_cpu_it_is_the_plain_way(head, device, memory_format):
+def test_on_any_device_but_a_cpu_it_is_the_plain_way(head, device, size, memory_format):
     found = []
     for fast in (True, False):
         net = head(fast=fast, projection_kernel=3).train().to(device)
-        x = torch.randn(2, 32, 33, 29, device=device).to(memory_format=memory_format)
+        x = torch.randn(2, 32, *size, device=device).to(memory_format=memory_format)
         with Operations() as operations:
             net([x.requires_grad_()]).square().mean().backward()
         found.append(operations.seen)
     assert (found[0] == found[1]) == (device != 'cpu')
+
+
+@pytest.mark.parametrize('fast', [True, False])
+def test_the_fast_way_copies_the_map_once_and_the_branches_never(head, fast):
+    x = torch.randn(2, 32, 33, 29)
+    with Operations() as operations:
+        head(fast=fast)([x])
+    copies = [
+        name for name, tensors in operations.seen if 'clone' in name and tensors[0][0] == x.shape
+    ]
+    assert len(copies) == fast
+    assert any('cat' in name for name, _ in operations.seen) != fast
 
 
 def test_another_conv_is_left_as_it_is(head):
@@ -188,8 +201,9 @@ def test_another_conv_is_left_as_it_is(head):
     assert not net.fast and type(net.aspp_modules[1].conv) is torch.nn.Conv2d
 
 
-def test_exported_and_run_at_another_size(head, relative_error):
-    net = head().requires_grad_(False)
+@pytest.mark.parametrize('kernel', [1, 3])
+def test_exported_and_run_at_another_size(head, relative_error, kernel):
+    net = head(projection_kernel=kernel).requires_grad_(False)
     with torch.no_grad():
         traced = torch.jit.trace(lambda x: net([x]), torch.randn(1, 32, 33, 33))
         x = torch.randn(1, 32, 9, 40)
