@@ -59,7 +59,7 @@ def _look_closely(name: str, path: str, roots: list[str], info: dict) -> Iterato
     if not _is_inside(target, roots):
         message = (
             f'{path} leads to {target}, outside of {roots[0]}: copy it there, or, if you trust it, '
-            f'add to the config: extra_data_roots=[{osp.dirname(target)!r}].'
+            f'add extra_data_roots=[{osp.dirname(target)!r}] to the config.'
         )
         yield Problem(name, OUTSIDE, path, message, info)
         return

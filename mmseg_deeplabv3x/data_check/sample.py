@@ -47,7 +47,9 @@ def check_sample(split: Split, info: dict) -> tuple[list[Problem], np.ndarray]:
         check_ids(mask, counts, is_wrong_id(table, num_classes))
         np.add.at(pixels, table[table < num_classes], counts[table < num_classes])
         if not pixels.any():
-            raise BadSampleError(f'The mask {mask} has no class, all is ignored.', 'all ignored')
+            raise BadSampleError(
+                f'The mask {mask} has no class: all its pixels are ignored.', 'all ignored'
+            )
     except BadSampleError as error:
         problems.append(Problem(split.name, error.kind, mask, str(error), info))
     return problems, pixels

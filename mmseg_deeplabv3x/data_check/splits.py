@@ -89,7 +89,7 @@ def shared_images(splits: list[Split]) -> list[Problem]:
             if split.name.startswith('train'):
                 trained[path] = split.name
             elif path in trained:
-                message = f'{image} is in {split.name} and in {trained[path]}.'
+                message = f'{image} is in {split.name} and also in {trained[path]}.'
                 problems.append(Problem(split.name, 'shared', image, message, info))
     return problems
 
@@ -116,7 +116,7 @@ def _load(name: str, key: str, cfg: dict, extra_roots: list[str]) -> Split:
     missing = [path for path in _paths(root, cfg) if not osp.exists(path)]
     if missing:  # mmseg would list a folder in place of a missing list of images
         message = missing_data(kind, missing[0], root)
-        message += f'; or name your own place as {key}.data_root in the config.'
+        message += f'; or set {key}.data_root to the folder that holds it.'
         return none(MISSING, missing[0], message)
     try:
         # not serialized, so that an empty one loads too

@@ -43,7 +43,7 @@ def check_before_training(cfg: Config, loaders: tuple[str, ...]) -> None:
             problems += [found for info in infos for found in check_sample(split, info)[0]]
     _refuse(cfg, problems)
     images = ', '.join(f'{split.name} {len(split.infos)} images' for split in splits)
-    print_log(f'Data: {images}; all files are there, a sample of each was read.', 'current')
+    print_log(f'Data: {images}; all files exist, a sample of each split was read.', 'current')
 
 
 def check_before_testing(cfg: Config) -> None:
@@ -76,7 +76,7 @@ def _check_classes(cfg: Config, splits: list[Split]) -> None:
             f'{len(classes)} classes ({", ".join(classes[:3])}, ...)'
         )
         if number < len(classes):
-            raise ValueError(f'{message}: set num_classes={len(classes)}, of every head.')
+            raise ValueError(f'{message}: set num_classes={len(classes)} in every head.')
         print_log(f'{message}.', 'current', logging.WARNING)
 
 
@@ -89,5 +89,5 @@ def _refuse(cfg: Config, problems: list[Problem]) -> None:
         listed = ''.join(f'\n  {p.split}: {p.message}' for p in problems[:SHOWN])
         raise ValueError(
             f'Problems with the data: {len(problems)}{listed}\n'
-            f'`python tools/check_data.py {cfg.filename or "CONFIG"}` goes over every file.'
+            f'`python tools/check_data.py {cfg.filename or "CONFIG"}` checks every file.'
         )

@@ -47,7 +47,11 @@ def count_labels(masks: Sequence[str], cache_file: str | os.PathLike) -> np.ndar
         try:
             _write(cache_file, cache)
         except OSError as error:  # the cache only saves time
-            print_log(f'The class index is not kept: {error}', 'current', logging.WARNING)
+            print_log(
+                f'The class index cannot be saved and will be counted anew next time: {error}',
+                'current',
+                logging.WARNING,
+            )
     return np.stack([cache[name][1] for name in names])
 
 
@@ -122,7 +126,7 @@ def _read(cache_file: Path) -> dict[str, tuple[tuple[int, int], np.ndarray]]:
     except FileNotFoundError:
         return {}
     except Exception:  # whatever the bytes of another file lead to
-        print_log(f'{cache_file} is no class index and is made anew.', 'current', logging.WARNING)
+        print_log(f'{cache_file} is not a class index and is replaced.', 'current', logging.WARNING)
         return {}
 
 

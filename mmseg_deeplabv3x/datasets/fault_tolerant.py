@@ -29,8 +29,8 @@ class FaultTolerantDataset:
         dataset: A dataset of mmseg or a wrapper of such, or the config of one.
         on_bad_sample: 'raise' ends the run at the first one, and is the default since bad data
             should be repaired; 'skip' goes on.
-        max_bad_samples: So many may be skipped. The default is low: many bad samples are a mistake
-            in the config or a broken disk, and no accident.
+        max_bad_samples: How many different samples may be skipped. The default is low: many bad
+            samples are a mistake in the config or a broken disk, and no accident.
         lazy_init: Leave all reading to ``full_init``.
 
     Raises:
@@ -107,14 +107,14 @@ class FaultTolerantDataset:
         count = int(self._is_bad.sum())
         if count > self.max_bad_samples or count == len(self):
             raise BadSampleError(
-                f'{count} of {len(self)} samples are bad, max_bad_samples={self.max_bad_samples} '
-                f'may be; the last one: {error} tools/check_data.py finds them all.',
+                f'{count} of {len(self)} samples are bad, and max_bad_samples is '
+                f'{self.max_bad_samples}. The last one: {error} tools/check_data.py finds all.',
                 error.kind,
             ) from error
         if not seen:
             # an error, since the framework's logger mutes warnings of all processes but the first
             print_log(
-                f'Bad sample skipped, {count} of at most {self.max_bad_samples}: {error}',
+                f'Skipped bad sample {count} of at most {self.max_bad_samples}: {error}',
                 'current',
                 logging.ERROR,
             )

@@ -211,7 +211,7 @@ def check_is_file(path: str) -> None:
     if state.st_size > _MAX_BYTES:
         raise BadSampleError(
             f'{path} is too large: {state.st_size / 2**30:.1f} GiB, expected an image of at most '
-            f'{_MAX_BYTES / 2**30:.0f}.',
+            f'{_MAX_BYTES / 2**30:.0f} GiB.',
             'too large',
         )
 
@@ -233,7 +233,7 @@ def _read_bytes(path: str | Path, backend_args: dict | None) -> bytes:
     except ValueError as error:  # a path with a null byte
         raise BadSampleError(f'{path!r} cannot be read: {error}.') from error
     except KeyError as error:  # '://' further on
-        raise BadSampleError(f'{path} cannot be read: no file backend {error}.') from error
+        raise BadSampleError(f'{path} cannot be read: there is no file backend {error}.') from error
     if not content:
         raise BadSampleError(f'{path} is empty (0 bytes).', 'empty')
     return content

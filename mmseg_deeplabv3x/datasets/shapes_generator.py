@@ -122,7 +122,7 @@ def _is_made(root: Path, arguments: dict, overwrite: bool) -> bool:
         found = json.loads((root / _RECORD).read_text())
     except (OSError, ValueError):
         raise FileExistsError(
-            f'{root} exists and is no Shapes dataset; choose another root or remove it.'
+            f'{root} exists and is not a Shapes dataset; choose another root or remove it.'
         ) from None
     if found != arguments:
         problem = f'{root} was made with {found}, not with {arguments}'

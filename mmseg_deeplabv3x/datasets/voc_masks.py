@@ -59,8 +59,8 @@ def _ids_of_colours(colours: np.ndarray, path: Path) -> np.ndarray:
     unknown = [tuple(map(int, colour)) for colour in flat if tuple(colour) not in known]
     if unknown:
         raise ValueError(
-            f"{path} holds the colour {unknown[0]}, which is none of PASCAL VOC's: it is no mask, "
-            'or was saved with lossy compression.'
+            f'{path} holds the colour {unknown[0]}, which PASCAL VOC does not use: '
+            'it is not a mask, or was saved with lossy compression.'
         )
     ids = np.array([known[tuple(colour)] for colour in flat], np.uint8)
     return ids[place.reshape(colours.shape[:2])]

@@ -75,7 +75,9 @@ def _named_if_damaged(archive: Path) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise  # the disk's fault; the others are gzip's, and places before the file's start
         problem = str(error).partition(':\n')[0]  # tarfile lists all that it tried
-        raise ValueError(f'{archive} is damaged or cut short ({problem}); get it again.') from error
+        raise ValueError(
+            f'{archive} is damaged or incomplete ({problem}); download it again.'
+        ) from error
 
 
 def _check_room(archive: Path, size: int, folder: Path) -> None:
@@ -109,7 +111,11 @@ def _tar_members(file: tarfile.TarFile, archive: Path) -> dict[str, tuple[Callab
         if info.islnk():  # a second name of a file packed before
             _check_name(info.linkname, info.name, archive)
             if info.linkname not in members:
-                _refuse(archive, info.name, f'is a link to {info.linkname!r}, which is not there')
+                _refuse(
+                    archive,
+                    info.name,
+                    f'is a link to {info.linkname!r}, which the archive does not hold',
+                )
             members[info.name] = members[info.linkname]
         elif info.isreg():
             members[info.name] = partial(file.extractfile, info), info.size

@@ -107,8 +107,8 @@ def _check_split(out: Output, split: str, count: int) -> int:
     alone = sorted(images ^ labels)
     if alone:
         raise FileNotFoundError(
-            f'CamVid, {split}: {len(alone)} images have no mask, or the reverse: '
-            f'{first_few(alone)}. Give a whole copy with --from.'
+            f'CamVid, {split}: {len(alone)} images without a mask or masks without an image: '
+            f'{first_few(alone)}. Name a complete copy with --from.'
         )
     if len(images) != count:
         reason = 'some are missing' if len(images) < count else 'it is not the SegNet version'

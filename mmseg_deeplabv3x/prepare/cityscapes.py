@@ -140,7 +140,7 @@ def train_ids_of_polygons(path: Path) -> np.ndarray:
             if not item.get('deleted') and label != NOT_DRAWN:
                 draw.polygon([tuple(point) for point in item['polygon']], fill=TRAIN_IDS[label])
     except MALFORMED as error:
-        raise ValueError(f'{path} is no file of Cityscapes polygons ({error!r}).') from error
+        raise ValueError(f'{path} is not a Cityscapes polygon file ({error!r}).') from error
     return np.asarray(image)
 
 
@@ -162,7 +162,7 @@ def _check_splits(out: Output, counts: Mapping[str, int]) -> dict[str, int]:
         }
         removed = {BLACK} - images if split == 'train_extra' else set()
         if images and len(images) not in (count, count - len(removed)):
-            reason = 'some are missing' if len(images) < count else 'there are foreign ones'
+            reason = 'some are missing' if len(images) < count else 'some are not of Cityscapes'
             raise ValueError(
                 f'leftImg8bit/{split} has {len(images)} images, not {count}: {reason}. '
                 'Give all official archives with --from.'
@@ -177,8 +177,8 @@ def _check_splits(out: Output, counts: Mapping[str, int]) -> dict[str, int]:
             if masks and masks != images:
                 raise FileNotFoundError(
                     f'{kind}/{split} has masks for {len(masks)} images, leftImg8bit/{split} has '
-                    f'{len(images)} images; alone stands {first_few(sorted(masks ^ images))}. '
-                    'Give all official archives with --from.'
+                    f'{len(images)} images; without a partner: '
+                    f'{first_few(sorted(masks ^ images))}. Give all official archives with --from.'
                 )
             if masks:
                 found[f'{kind} {split}'] = len(masks)

@@ -171,7 +171,7 @@ def _mask_of(coco, item: dict) -> np.ndarray:
         mask = rle.decode(region)
         # Where runs end before the image does, pycocotools leaves the rest uninitialized.
         if mask.sum(dtype=np.int64) != rle.area(region):
-            raise ValueError('its runs are too short')
+            raise ValueError('its run-length code is too short')
     except Exception as error:  # pycocotools raises bare ones
         raise ValueError(
             f'Annotation {item["id"]}, of {image["file_name"]} in COCO, is damaged ({error!r}).'
@@ -239,7 +239,7 @@ def _read_annotations(path: Path):
             if not 0 < image['height'] * image['width'] <= Image.MAX_IMAGE_PIXELS:
                 raise ValueError(f'an image of {image["width"]}x{image["height"]} pixels')
     except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
-        raise ValueError(f'{path} holds no instances of COCO ({error!r}).') from error
+        raise ValueError(f'{path} is not an instances file of COCO ({error!r}).') from error
     lacking = set(CATEGORIES) - set(coco.cats)
     if lacking:
         raise ValueError(
@@ -290,6 +290,6 @@ def _place_images(
     missing = [name for name in sorted(needed) if not out.has(f'JPEGImages/{name}.jpg')]
     if missing:
         raise FileNotFoundError(
-            f'{len(missing)} images of COCO are missing: {first_few(missing)}. Give a whole copy '
-            'with --from.'
+            f'{len(missing)} images of COCO are missing: {first_few(missing)}. Name a complete '
+            'copy with --from.'
         )

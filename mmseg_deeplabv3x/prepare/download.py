@@ -78,8 +78,9 @@ def download(remote: Remote, folder: str | os.PathLike) -> Path:
         longest = max(longest, _size(partial))
         if tries >= TRIES:
             raise DownloadError(
-                f'{remote.url} could not be downloaded: {problem}. {longest} bytes have come; run '
-                'this again to go on, or get the file in another way and name it with --from.'
+                f'{remote.url} could not be downloaded: {problem}. {longest} bytes have arrived; '
+                'run the same command again to continue, or get the file in another way and name '
+                'it with --from.'
             )
         time.sleep(2**tries)
     _check_md5(partial, remote)
@@ -108,7 +109,7 @@ def _fetch_rest(url: str, partial: Path) -> bool:
     with response:
         start, total = _extent(response)
         if start not in (0, have):
-            raise HTTPException(f'asked for the bytes from {have} on, it sends those from {start}')
+            raise HTTPException(f'the server sends bytes from {start} on, not from {have} on')
         with open(partial, 'ab' if start else 'wb') as file:
             _copy(response, file, partial.stem, start, total)
     return total is None or _size(partial) == total
@@ -133,7 +134,7 @@ def _copy(response: HTTPResponse, file: BinaryIO, name: str, done: int, total: i
 
 def _check_md5(partial: Path, remote: Remote) -> None:
     if not remote.md5:
-        print(f'{partial.stem}: no checksum is published, it is taken as it came')
+        print(f'{partial.stem}: no checksum is published, so the file is not verified')
         return
     digest = hashlib.md5()
     with open(partial, 'rb') as file:
@@ -143,6 +144,6 @@ def _check_md5(partial: Path, remote: Remote) -> None:
         partial.unlink()
         raise DownloadError(
             f'{remote.url} gave a file with the MD5 sum {digest.hexdigest()}, published is '
-            f'{remote.md5}: it was damaged on its way or changed at the server, and is removed. '
-            'Try again, or get the file in another way and name it with --from.'
+            f'{remote.md5}: it was damaged on the way or has changed on the server, and was '
+            'removed. Try again, or get the file in another way and name it with --from.'
         )

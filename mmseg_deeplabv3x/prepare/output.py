@@ -40,7 +40,7 @@ class Output:
         if not self.files.exists() or not any(self.files.iterdir()):
             shutil.rmtree(self.aside)
         elif error is not None:
-            print(f'\nWhat is done is kept in {self.aside} for the next run.')
+            print(f'\nFinished files are kept in {self.aside} for the next run.')
 
     def path(self, name: str) -> Path | None:
         """Where a file is now, if it is there."""

@@ -126,8 +126,8 @@ def _make(
     for split in ('train', 'val'):
         if f'{split}.txt' not in found:
             raise FileNotFoundError(
-                f'There is no {split}.txt of SBD in what was given; give --from benchmark.tgz, or '
-                'the folder benchmark_RELEASE/dataset of it.'
+                f"SBD's {split}.txt is missing; give --from benchmark.tgz, or its folder "
+                'benchmark_RELEASE/dataset.'
             )
         lists[f'SBD {split}'] = read_split(found[f'{split}.txt'])
     names = train_aug_names(lists, counts, total)
@@ -141,7 +141,7 @@ def _make(
     if missing:
         raise FileNotFoundError(
             f'SBD lacks the masks of {len(missing)} images of train_aug, such as '
-            f'cls/{min(missing)}.mat; give a whole copy with --from.'
+            f'cls/{min(missing)}.mat; name a complete copy with --from.'
         )
     if mats:
         map_files(partial(_convert, out), mats, 'Converting masks')
@@ -180,7 +180,9 @@ def read_mat(path: Path) -> np.ndarray:
     try:
         ids = loadmat(path, variable_names=['GTcls'])['GTcls']['Segmentation'][0, 0]
     except Exception as error:  # the reader raises many kinds
-        raise ValueError(f'{path} holds no GTcls.Segmentation of SBD ({error!r}).') from error
+        raise ValueError(
+            f'{path} is not a mask of SBD: it has no GTcls.Segmentation ({error!r}).'
+        ) from error
     if ids.ndim != 2 or ids.size == 0 or ids.max() >= NUM_CLASSES or ids.min() < 0:
         raise ValueError(
             f'{path}: GTcls.Segmentation must be ids from 0 to {NUM_CLASSES - 1}, (H, W).'

@@ -99,8 +99,8 @@ def _read_splits(
             splits[split], paths[split] = read_split(path), path
         elif split != 'test':
             raise FileNotFoundError(
-                f'There is no {split_name(split)} in what was given or in {out.root}. Give '
-                '--from VOCtrainval_11-May-2012.tar, or the folder VOC2012 of it.'
+                f'{split_name(split)} is neither in what --from names nor in {out.root}. Give '
+                '--from VOCtrainval_11-May-2012.tar, or its folder VOC2012.'
             )
     year = OTHER_YEARS.get(len(splits['trainval']))
     for split, names in splits.items():
@@ -114,7 +114,7 @@ def _read_splits(
             )
     if {*splits['train'], *splits['val']} != set(splits['trainval']):
         raise ValueError(
-            f'{paths["trainval"]} is not the sum of train.txt and val.txt; give the lists of one '
+            f'{paths["trainval"]} is not the union of train.txt and val.txt; give the lists of one '
             'release.'
         )
     return splits
@@ -145,5 +145,5 @@ def _check_files(out: Output, splits: Mapping[str, Sequence[str]]) -> None:
         if missing:
             raise FileNotFoundError(
                 f'{split_name(split)} needs {len(needed)} files, of which {len(missing)} are '
-                f'missing: {first_few(missing)}. Give a whole copy with --from.'
+                f'missing: {first_few(missing)}. Name a complete copy with --from.'
             )

@@ -38,7 +38,7 @@ class LUTPhotoMetricDistortion(PhotoMetricDistortion):
         image = results['img']
         if image.dtype != np.uint8 or image.shape[2:] != (3,):
             raise ValueError(
-                'LUTPhotoMetricDistortion needs an uint8 image of shape (H, W, 3), got '
+                'LUTPhotoMetricDistortion needs a uint8 image of shape (H, W, 3), got '
                 f'{image.dtype} {image.shape}; use PhotoMetricDistortion.'
             )
         return super().transform(results)

@@ -62,7 +62,7 @@ def test_doubled_names(data):
 def test_images_in_training_and_evaluation(data):
     data.write_list('val', [8, 2, 9])
     (found,) = shared_images(load_splits(data.config()))
-    assert found.kind == 'shared' and '2.jpg is in val, test and in train.' in found.message
+    assert found.kind == 'shared' and '2.jpg is in val, test and also in train.' in found.message
     data.write_list('train', range(8, 11))
     cfg = data.config(data.dataset('val'))  # the very same dataset
     assert len(shared_images(load_splits(cfg))) == 3

@@ -110,7 +110,7 @@ def test_missing_data_says_how_to_get_it(key, check):
     message = str(error.value)
     assert 'PascalVOCDataset finds no nowhere/VOC2012:' in message
     assert '`python tools/prepare_data.py voc --root nowhere/VOC2012` makes it' in message
-    assert message.endswith(f'or name your own place as {key}.data_root in the config.')
+    assert message.endswith(f'; or set {key}.data_root to the folder that holds it.')
 
 
 @pytest.mark.parametrize('missing', ['ImageSets/train_aug.txt', 'JPEGImages', 'Aug'])

@@ -74,7 +74,7 @@ def test_workers_count_together(data, workers):
     loader = DataLoader(dataset, sampler=range(7), num_workers=workers, collate_fn=first)
     for _ in range(2):  # a sample that is bad in each epoch is one bad sample
         assert list(loader) == [0, 1, 4, 4, 4, 5, 6]
-    with pytest.raises(BadSampleError, match='3 of 8 samples are bad, max_bad_samples=2 may be'):
+    with pytest.raises(BadSampleError, match='3 of 8 samples are bad, and max_bad_samples is 2'):
         dataset[7]
 
 

@@ -208,7 +208,7 @@ def test_no_program_is_run_on_postscript(tmp_path, monkeypatch, read):
 
 def test_a_path_with_the_mark_of_an_address(tmp_path):
     path = f'{tmp_path}/s3://a.png'
-    with pytest.raises(BadSampleError, match=f'{path} cannot be read: no file backend'):
+    with pytest.raises(BadSampleError, match=f'{path} cannot be read: there is no file backend'):
         read_image(path)
 
 

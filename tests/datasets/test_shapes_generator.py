@@ -83,7 +83,7 @@ def test_root_that_lacks_files_is_replaced_only_when_asked(tmp_path, file):
 
 def test_strange_folder_is_never_touched(tmp_path):
     (tmp_path / 'mine').write_text('x')
-    with pytest.raises(FileExistsError, match='is no Shapes dataset'):
+    with pytest.raises(FileExistsError, match='is not a Shapes dataset'):
         generate_shapes(tmp_path, 2, 1, (48, 64), overwrite=True)
     assert (tmp_path / 'mine').read_text() == 'x'
 

@@ -35,7 +35,10 @@ def test_ids_are_read_from_every_kind(small, tmp_path, mode):
             np.full((2, 3), 21, np.uint8),
             r'holds ids that are no class: 21 \(6 pixels\); expected 0 to 20 or 255',
         ),
-        (np.full((2, 3, 3), 7, np.uint8), r'holds the colour \(7, 7, 7\), which is none'),
+        (
+            np.full((2, 3, 3), 7, np.uint8),
+            r'holds the colour \(7, 7, 7\), which PASCAL VOC does not use',
+        ),
         (np.full((2, 3), 263, np.uint16), 'holds id 263, expected 0 to 255'),
     ],
 )

@@ -85,7 +85,9 @@ def test_what_is_missing_is_named(small, tmp_path):
     with pytest.raises(ValueError, match='CamVid, train: 0 images, not 2: some are missing'):
         camvid.prepare_camvid(tmp_path / 'no_train', [only_val], counts=COUNTS)
     (source / 'valannot/val1.png').unlink()
-    with pytest.raises(FileNotFoundError, match='CamVid, val: 1 images have no mask, .*: val1'):
+    with pytest.raises(
+        FileNotFoundError, match='CamVid, val: 1 images without a mask or masks .*: val1'
+    ):
         camvid.prepare_camvid(tmp_path / 'out', [source], counts=COUNTS)
     Image.fromarray(np.full((8, 12), 12, np.uint8)).save(source / 'valannot/val1.png')
     with pytest.raises(ValueError, match="val1.png holds the id 12; SegNet's ids are 0 to 11"):

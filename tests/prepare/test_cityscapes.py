@@ -132,7 +132,7 @@ def test_the_black_image_needs_its_mask_where_it_is_there(tmp_path):
     black = 'troisdorf/troisdorf_000000_000073'
     source = make_extra(tmp_path / 'source', 'bamberg/bamberg_000000_000001', black)
     next((source / 'gtCoarse').glob(f'train_extra/{black}*')).unlink()
-    with pytest.raises(FileNotFoundError, match=f'alone stands train_extra/{black}'):
+    with pytest.raises(FileNotFoundError, match=f'without a partner: train_extra/{black}'):
         cityscapes.prepare_cityscapes(tmp_path / 'out', [source], COUNTS)
 
 
@@ -190,7 +190,7 @@ def test_what_is_missing_is_named(small, tmp_path):
 )
 def test_damaged_polygons_are_named(tmp_path, content):
     (tmp_path / 'a_polygons.json').write_text(content)
-    with pytest.raises(ValueError, match='a_polygons.json is no file of Cityscapes polygons'):
+    with pytest.raises(ValueError, match='a_polygons.json is not a Cityscapes polygon file'):
         train_ids_of_polygons(tmp_path / 'a_polygons.json')
 
 

@@ -228,13 +228,13 @@ def test_what_is_missing_is_named(small, tmp_path, source):
     [
         (dict(categories=CATS[:-2]), 'has no category 72: it is not one of COCO'),
         (dict(images=[dict(id=1, file_name='../../x.jpg')]), "the image name '../../x.jpg'"),
-        (dict(images=[dict(id=1)]), 'holds no instances'),
+        (dict(images=[dict(id=1)]), 'is not an instances file of COCO'),
         (
             dict(images=[dict(id=1, file_name='1.jpg', width=10**6, height=10**6)]),
             'an image of 1000000x1000000 pixels',
         ),
-        (dict(annotations=[dict(id=1)]), 'holds no instances'),
-        ([], 'holds no instances'),
+        (dict(annotations=[dict(id=1)]), 'is not an instances file of COCO'),
+        ([], 'is not an instances file of COCO'),
     ],
 )
 def test_damaged_files_are_named(tmp_path, source, change, message):

@@ -101,13 +101,18 @@ def test_a_connection_that_brings_nothing_new_is_given_up(server, tmp_path):
     server.breaks = [1_000_000] * 20
     with pytest.raises(DownloadError) as error:
         download(Remote(server.url, MD5), tmp_path)
-    assert 'the connection ended early. 1000000 bytes have come; run this again' in str(error.value)
+    assert (
+        'the connection ended early. 1000000 bytes have arrived; run the same command again'
+        in str(error.value)
+    )
     assert len(server.starts) == 6 and os.listdir(tmp_path) == ['file.tgz.partial']
 
 
 def test_bytes_that_were_not_asked_for_are_not_appended(server, tmp_path):
     server.breaks, server.shift = [1_000_000], 5
-    with pytest.raises(DownloadError, match='bytes from 1000000 on, it sends those from 1000005'):
+    with pytest.raises(
+        DownloadError, match='the server sends bytes from 1000005 on, not from 1000000'
+    ):
         download(Remote(server.url, MD5), tmp_path)
     assert (tmp_path / 'file.tgz.partial').read_bytes() == CONTENT[:1_000_000]
 

@@ -41,7 +41,7 @@ def test_after_an_error_the_next_run_goes_on(tmp_path, capsys):
             path.write_text('half')
             raise KeyError
     assert not root.exists()
-    assert f'What is done is kept in {tmp_path}/.data.partial for the' in capsys.readouterr().out
+    assert f'Finished files are kept in {tmp_path}/.data.partial for the' in capsys.readouterr().out
     with Output(root) as out:
         assert out.has('first') and not out.has('second')
         put(out, 'second')

@@ -111,7 +111,7 @@ def test_what_is_missing_is_named(small, tmp_path, prepare):
     with pytest.raises(FileNotFoundError, match='of which 1 are missing .*JPEGImages/s3.jpg'):
         prepare(source)
     (source / 'val.txt').unlink()
-    with pytest.raises(FileNotFoundError, match='no val.txt of SBD'):
+    with pytest.raises(FileNotFoundError, match="SBD's val.txt is missing"):
         prepare(source)
     assert not (voc / 'SegmentationClassAug').exists()
 

@@ -88,8 +88,8 @@ def test_the_official_counts():
     [
         ('train', ['t0'], 'train.txt .* holds 3 names, this one 1: the list is cut short'),
         ('val', ['v0', 'v1', 't0'], 'val.txt .* holds 2 names, this one 3: names were added'),
-        ('val', ['v0', 't0'], 'trainval.txt is not the sum of train.txt and val.txt'),
-        ('trainval', ['t0', 't1', 't2', 'v0', 's0'], 'trainval.txt is not the sum'),
+        ('val', ['v0', 't0'], 'trainval.txt is not the union of train.txt and val.txt'),
+        ('trainval', ['t0', 't1', 't2', 'v0', 's0'], 'trainval.txt is not the union'),
         ('trainval', [f'{i:03}' for i in range(422)], 'these lists are those of VOC 2007'),
         ('train', ['t0', 't1', 't1'], "train.txt holds 't1' 2 times"),
     ],
@@ -109,7 +109,10 @@ def test_what_is_missing_is_named(small, tmp_path, prepare):
         prepare(source)
     assert not (tmp_path / 'data/VOC2012').exists()
     (source / 'ImageSets/Segmentation/val.txt').unlink()
-    with pytest.raises(FileNotFoundError, match='no ImageSets/Segmentation/val.txt in what was'):
+    with pytest.raises(
+        FileNotFoundError,
+        match='ImageSets/Segmentation/val.txt is neither in what --from names nor in',
+    ):
         prepare(source)
 
 

@@ -64,7 +64,7 @@ def test_takes_a_view():
     ],
 )
 def test_refuses_what_no_table_of_256_fits(image, found):
-    with pytest.raises(ValueError, match=f'needs an uint8 image of shape .* got {found}'):
+    with pytest.raises(ValueError, match=f'needs a uint8 image of shape .* got {found}'):
         LUTPhotoMetricDistortion()(dict(img=image))
 
 
