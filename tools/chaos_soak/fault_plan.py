@@ -86,10 +86,10 @@ def make_plan(kills: int, iterations: int, seed: int) -> list[Fault]:
     ]
 
 
-def _spread(rng: random.Random, values, places, count: int) -> list:
-    """A list of ``count`` entries, these values at random ones of ``places``, None elsewhere."""
+def _spread(rng: random.Random, values, indices, count: int) -> list:
+    """A list of ``count`` entries, these values at random ones of ``indices``, None elsewhere."""
     values = list(values)
     result = [None] * count
-    for place, value in zip(rng.sample(list(places), len(values)), values):
-        result[place] = value
+    for index, value in zip(rng.sample(list(indices), len(values)), values):
+        result[index] = value
     return result
