@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from torch import Tensor
 
@@ -104,7 +104,8 @@ def fit(
         ValueError: If a shape does not fit, or a part of the backbone is not in the file.
     """
     alone = not any(key.startswith(_BACKBONE) for key in own)
-    model = {_BACKBONE + key: value for key, value in own.items()} if alone else own
+    ours = {_published(_BACKBONE + key if alone else key): key for key in own}
+    model = {new: own[key] for new, key in ours.items()}
 
     report = _rename(state, model)
     theirs, tensors, dropped = report.theirs, {}, dict(report.dropped)
@@ -126,14 +127,17 @@ def fit(
                 f'has {len(model[key])}: set num_classes to {len(tensor)}, or new_classifier=True '
                 'to train a new classifier on the other weights.'
             )
-    cut = len(_BACKBONE) if alone else 0
-    missing = tuple(key[cut:] for key in _counted(model) if key not in tensors)
-    bare = missing if alone else [key for key in missing if key.startswith(_BACKBONE)]
+    missing = [new for new in _counted(model) if new not in tensors]
+    bare = [ours[new] for new in missing if new.startswith(_BACKBONE)]
     if bare:
         raise ValueError(f'The file lacks a part of the backbone: {_short(bare)}. {_holds(report)}')
-    tensors = {key[cut:]: tensor for key, tensor in tensors.items()}
-    return replace(
-        report, tensors=tensors, dropped=dropped, missing=missing, total=len(_counted(model))
+    return Report(
+        report.source,
+        {ours[new]: tensor for new, tensor in tensors.items()},
+        {ours[new]: theirs[new] for new in tensors},
+        dropped,
+        tuple(ours[new] for new in missing),
+        len(_counted(model)),
     )
 
 
@@ -192,7 +196,13 @@ class _Itself(Source):
         object.__setattr__(self, 'own', own)
 
     def _rename(self, key: str, keys: Collection[str]) -> str | Drop:
-        return self.own.get(re.sub(f'^{INSIDE}', '', key).replace('.', '_'), NOT_IN_MODEL)
+        bare = re.sub(f'^{INSIDE}', '', key).removeprefix('timm_model.')
+        return self.own.get(bare.replace('.', '_'), NOT_IN_MODEL)
+
+
+def _published(key: str) -> str:
+    """A key of a model without what mmseg's wrapper of timm puts into it."""
+    return key.replace('backbone.timm_model.', _BACKBONE, 1)
 
 
 def _counted(keys: Collection[str]) -> list[str]:

@@ -94,8 +94,8 @@ def unwrap(content: Mapping) -> dict[str, Tensor]:
 
 
 def _read_torch(path: Path) -> Mapping:
-    # the arguments of a command line, which trainings save beside their weights
     try:
+        # the arguments of a command line, which trainings save beside their weights
         with torch.serialization.safe_globals([argparse.Namespace]):
             content = load_safely(torch.load, path, map_location='cpu', weights_only=True)
     except Exception as error:  # whatever the bytes of a broken file lead to

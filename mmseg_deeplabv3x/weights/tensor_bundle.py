@@ -1,8 +1,8 @@
-"""TensorFlow's checkpoints (its "tensor bundle", V2), read without TensorFlow.
+"""TensorFlow's checkpoints (V2, a "tensor bundle"), read without TensorFlow.
 
-The index is a table of LevelDB: blocks of keys that share prefixes, listed in a last block. Its
-values are protocol buffers that say where in the data files a tensor lies. Formats:
-``tensorflow/core/protobuf/tensor_bundle.proto`` and LevelDB's ``doc/table_format.md``.
+The index is a table of LevelDB (its ``doc/table_format.md``): blocks of keys that share prefixes,
+listed in a last block. Its values are protocol buffers that say where in the data files a tensor
+lies (``tensorflow/core/protobuf/tensor_bundle.proto``).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _TYPES = {1: '<f4', 2: '<f8', 3: '<i4', 4: 'u1', 6: 'i1', 9: '<i8', 10: '?', 19:
 
 
 def bundle_index(path: Path) -> Path | None:
-    """The index file of a checkpoint that is named with or without its ending, or by a data file.
+    """The file ``NAME.index`` of a checkpoint that is given as that, ``NAME``, or a data file.
 
     Returns:
         None if it is no checkpoint of TensorFlow.
@@ -32,13 +32,13 @@ def read_bundle(index: Path) -> dict[str, np.ndarray]:
     """Read every tensor of a checkpoint.
 
     Args:
-        index: The file ``NAME.index``; ``NAME.data-00000-of-00001`` and so on lie beside it.
+        index: ``NAME.index``; ``NAME.data-00000-of-00001`` and so on lie beside it.
 
     Returns:
         Name -> array; what are no plain numbers (strings) is left out.
 
     Raises:
-        ValueError: If it is no such file, or of a kind that is not read: compressed, a tensor in
+        ValueError: If it is no such file, or has what is not read: compressed blocks, tensors in
             slices, numbers in big-endian order.
         OSError: If a data file is missing.
     """
@@ -57,71 +57,63 @@ def _tensors(index: Path) -> Iterator[tuple[str, np.ndarray]]:
     for _, handle in _block(table, *place):
         entries.update(_block(table, *_varints(handle, 2)[0]))
     header = _message(entries.pop(b''))
-    shards = header.get(1, [1])[0]
-    if header.get(2, [0])[0]:
+    if header.get(2):
         raise ValueError('its numbers are in big-endian order')
     for key, value in entries.items():
-        entry = _message(value)
+        name, entry = key.decode(), _message(value)
         if 7 in entry:
-            raise ValueError(f'{key.decode()} is in slices: save it whole')
+            raise ValueError(f'{name} is in slices: save it whole')
         dtype = _TYPES.get(entry[1][0])
         if dtype is None:
             continue
-        sizes = [_message(dim).get(1, [0])[0] for dim in _message(entry[2][0]).get(2, [])]
+        sizes = [_message(size).get(1, [0])[0] for size in _message(entry[2][0]).get(2, [])]
         shard, begin, size = (entry.get(field, [0])[0] for field in (3, 4, 5))
-        with open(index.with_name(f'{index.stem}.data-{shard:05}-of-{shards:05}'), 'rb') as data:
+        file = f'{index.stem}.data-{shard:05}-of-{header.get(1, [1])[0]:05}'
+        with open(index.with_name(file), 'rb') as data:
             data.seek(begin)
-            content = data.read(size)
-        yield key.decode(), np.frombuffer(bytearray(content), dtype).reshape(sizes)
+            yield name, np.frombuffer(bytearray(data.read(size)), dtype).reshape(sizes)
 
 
-def _varints(data: memoryview | bytes, count: int) -> tuple[list[int], int]:
-    """So many numbers of 7 bits a byte, and where they end."""
-    numbers, place = [], 0
-    for _ in range(count):
-        number = shift = 0
-        while True:
-            byte = data[place]
-            place += 1
-            number |= (byte & 127) << shift
-            shift += 7
-            if byte < 128:
-                break
-        numbers.append(number)
-    return numbers, place
-
-
-def _block(table: bytes, offset: int, size: int) -> Iterator[tuple[bytes, memoryview]]:
+def _block(table: bytes, offset: int, size: int) -> Iterator[tuple[bytes, bytes]]:
+    """Keys and values of a block, which a byte that is 0 where it is not compressed follows."""
     if table[offset + size]:
         raise ValueError('its index is compressed')
-    block = memoryview(table)[offset : offset + size]
-    restarts = int.from_bytes(block[-4:], 'little')
-    block = block[: size - 4 * (restarts + 1)]
+    block = table[offset : offset + size]
+    block = block[: size - 4 * (int.from_bytes(block[-4:], 'little') + 1)]
     key = b''
     while block:
         (shared, own, length), place = _varints(block, 3)
-        key = key[:shared] + bytes(block[place : place + own])
-        yield key, block[place + own : place + own + length]
-        block = block[place + own + length :]
+        key = key[:shared] + block[place : place + own]
+        place += own
+        yield key, block[place : place + length]
+        block = block[place + length :]
 
 
-def _message(data: memoryview | bytes) -> dict[int, list]:
+def _message(data: bytes) -> dict[int, list]:
     """Fields of a protocol buffer: number -> values."""
     fields: dict[int, list] = {}
     while data:
         (tag,), place = _varints(data, 1)
         kind = tag & 7
-        if kind == 0:
-            (value,), end = _varints(data[place:], 1)
-            end += place
-        else:
-            if kind == 2:
-                (length,), begin = _varints(data[place:], 1)
-                place += begin
-            else:
-                length = {1: 8, 5: 4}[kind]
-            end = place + length
-            value = data[place:end]
+        if kind in (0, 2):
+            (value,), size = _varints(data[place:], 1)
+            place += size
+        if kind:  # not a number, but bytes: as many as it says, or 8, or 4
+            end = place + (value if kind == 2 else {1: 8, 5: 4}[kind])
+            value, place = data[place:end], end
         fields.setdefault(tag >> 3, []).append(value)
-        data = data[end:]
+        data = data[place:]
     return fields
+
+
+def _varints(data: bytes, count: int) -> tuple[list[int], int]:
+    """So many numbers of 7 bits a byte, the lowest first, and where they end."""
+    numbers, place = [], 0
+    for _ in range(count):
+        number = shift = 0
+        while data[place] > 127:
+            number |= (data[place] & 127) << shift
+            place, shift = place + 1, shift + 7
+        numbers.append(number | data[place] << shift)
+        place += 1
+    return numbers, place

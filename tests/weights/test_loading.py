@@ -137,6 +137,18 @@ def test_any_network_under_its_own_keys():
     assert report.dropped == {'head.weight': 'not in the model'}
 
 
+def test_network_of_timm_in_mmsegs_wrapper():
+    own = {'timm_model.conv_stem.weight': torch.ones(2, 3), 'timm_model.bn1.bias': torch.ones(2)}
+    plain = {key.removeprefix('timm_model.'): torch.zeros_like(own[key]) for key in own}
+    for state in (plain, {key: torch.zeros_like(own[key]) for key in own}):
+        report = fit(state, own)
+        assert equal(report.tensors, {key: torch.zeros_like(own[key]) for key in own})
+    segmentor = {f'backbone.{key}': value for key, value in own.items()}
+    segmentor['decode_head.conv_seg.bias'] = torch.ones(1)
+    assert fit(plain, segmentor).missing == ('decode_head.conv_seg.bias',)
+    assert not fit(segmentor, segmentor).missing
+
+
 def test_two_networks_in_one_file_are_refused(state):
     bare = backbone_of(state)
     with pytest.raises(ValueError, match=r'conv1\.weight and body\.conv1\.weight are both'):
