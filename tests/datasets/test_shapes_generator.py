@@ -47,10 +47,12 @@ def test_same_arguments_same_pixels_on_any_number_of_threads(tmp_path):
     assert digest(one)['JPEGImages/train_00000.jpg'] != digest(one)['JPEGImages/val_00000.jpg']
 
 
-def test_complete_root_is_kept(tmp_path, monkeypatch):
+def test_complete_root_is_kept(tmp_path):
     root = generate_shapes(tmp_path / 'shapes', 2, 1, (48, 64))
-    monkeypatch.setattr(shapes_generator, 'draw_scene', None)  # drawing would fail
+    image = root / 'JPEGImages/train_00000.jpg'
+    image.write_bytes(b'to be drawn again')
     assert generate_shapes(tmp_path / 'shapes', 2, 1, (48, 64)) == root
+    assert image.read_bytes() == b'to be drawn again'
 
 
 def test_root_of_other_arguments_is_replaced_only_when_asked(tmp_path):
