@@ -12,7 +12,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
-from ...files import remove_unfinished, write_file
+from ...files import remove_unfinished
 from ..checkpoints.resume import load_once, newest_checkpoint
 
 # Attributes that upstream changes before it writes.
@@ -45,7 +45,7 @@ class SafeCheckpointHook(CheckpointHook):
     """
 
     file_backend = None  # before a training
-    _left = ()  # names of what the checkpoint that is resumed made outdated
+    _outdated_before = ()  # files that the resumed checkpoint made outdated
 
     def before_run(self, runner: Runner) -> None:
         """Choose the checkpoint where the runner is left to find it."""
@@ -58,7 +58,7 @@ class SafeCheckpointHook(CheckpointHook):
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Note what the checkpoint that is resumed made outdated."""
         if runner._resume:
-            self._left = checkpoint.get('outdated', ())
+            self._outdated_before = checkpoint.get('outdated', ())
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Name what this checkpoint makes outdated."""
@@ -69,10 +69,11 @@ class SafeCheckpointHook(CheckpointHook):
         """Find the place to write to, and remove what a killed run left there."""
         super().before_train(runner)
         self._unsaved = None
-        self._is_local = isinstance(self.file_backend, LocalBackend)
+        is_local = isinstance(self.file_backend, LocalBackend)
         self.file_backend = _RemovesLater(self.file_backend)
-        if not self._is_local:
+        if not is_local:
             return
+        self.out_dir = osp.abspath(self.out_dir)  # for last_checkpoint, which names files by it
         if self.file_client_args is None and self.backend_args is None:
             self.backend_args = dict(backend='checkpoint')
         # the checkpoint that was resumed may have been written in another folder
@@ -86,7 +87,7 @@ class SafeCheckpointHook(CheckpointHook):
         if is_main_process():
             remove_unfinished(self.out_dir)
             remove_unfinished(runner.work_dir)
-            self.file_backend.outdated += filter(osp.isfile, map(self._here, self._left))
+            self.file_backend.outdated += filter(osp.isfile, map(self._here, self._outdated_before))
             self.file_backend.remove_outdated()
 
     def after_train(self, runner: Runner) -> None:
@@ -103,19 +104,12 @@ class SafeCheckpointHook(CheckpointHook):
         super().after_train(runner)
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
-        save_with_step = super()._save_checkpoint_with_step
-
-        def save() -> None:
-            save_with_step(runner, step, meta)
-            if is_main_process() and self._is_local:
-                path = osp.abspath(self.last_ckpt)  # for mmengine, which takes it as it stands
-                write_file(osp.join(runner.work_dir, 'last_checkpoint'), path)
-
-        self._unsaved = self._try(runner, save)
+        save = super()._save_checkpoint_with_step
+        self._unsaved = self._try(runner, lambda: save(runner, step, meta))
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
-        save_best = super()._save_best_checkpoint
-        self._try(runner, lambda: save_best(runner, metrics))
+        save = super()._save_best_checkpoint
+        self._try(runner, lambda: save(runner, metrics))
 
     def _try(self, runner: Runner, save: Callable[[], None]) -> OSError | None:
         """Save and remove what that made outdated; if it fails, be as before, warn, say why."""

@@ -184,9 +184,12 @@ def test_a_best_checkpoint_that_cannot_be_written_is_none(tmp_path, broken_disk)
     assert len(warnings(tmp_path)) == 1
 
 
-def test_another_folder_for_checkpoints(tmp_path):
+@pytest.mark.parametrize('relative', [False, True])
+def test_another_folder_for_checkpoints(tmp_path, monkeypatch, relative):
     work_dir, out_dir = tmp_path / 'work' / 'run', tmp_path / 'out'
-    assert train(work_dir, out_dir=str(out_dir)) == []
+    monkeypatch.chdir(tmp_path)
+    assert train(work_dir, out_dir='out' if relative else str(out_dir)) == []
+    monkeypatch.chdir('work')
     assert find_latest_checkpoint(str(work_dir)) == str(out_dir / 'run' / 'iter_6.pth')
     assert os.path.samefile(newest_checkpoint(str(work_dir))[0], out_dir / 'run' / 'iter_6.pth')
 
