@@ -201,7 +201,7 @@ def test_every_linked_file_and_heading_is_there(name):
             assert anchor in anchors(target.read_text()), link
 
 
-# What a page names where it shows what a user has or makes.
+# NAME.py stands for a file that the reader adds.
 A_PATH = r'(?<![\w./-])((?:tools|tests|configs|docs|mmseg_deeplabv3x)/[\w./-]*\w/?)'
 
 
