@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..datasets.lists import first_few, read_split, write_split
+from ..datasets.lists import read_split, write_split
 from ..datasets.parallel import map_files
 from ..datasets.reading import read_size
 from ..datasets.voc_masks import VOID, read_voc_mask, save_voc_mask
@@ -287,9 +287,4 @@ def _place_images(
                 f'say {"x".join(map(str, sizes[name]))} (height x width).'
             )
         out.place(path, f'JPEGImages/{name}.jpg')
-    missing = [name for name in sorted(needed) if not out.has(f'JPEGImages/{name}.jpg')]
-    if missing:
-        raise FileNotFoundError(
-            f'{len(missing)} images of COCO are missing: {first_few(missing)}. Name a complete '
-            'copy with --from.'
-        )
+    out.require([f'JPEGImages/{name}.jpg' for name in sorted(sizes)], 'COCO')

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+from ..datasets.lists import first_few
 
 
 class Output:
@@ -59,6 +61,23 @@ class Output:
         for folder in (self.files, self.root):
             found |= {path.relative_to(folder).as_posix() for path in folder.glob(pattern)}
         return sorted(found)
+
+    def require(self, needed: Sequence[str], what: str) -> None:
+        """Refuse to finish while files are missing.
+
+        Args:
+            needed: Their names.
+            what: What needs them, for the message.
+
+        Raises:
+            FileNotFoundError: Names the first of them.
+        """
+        missing = [name for name in needed if not self.has(name)]
+        if missing:
+            raise FileNotFoundError(
+                f'{what} needs {len(needed)} files, of which {len(missing)} are missing: '
+                f'{first_few(missing)}. Name a complete copy with --from.'
+            )
 
     @contextmanager
     def writing(self, name: str) -> Iterator[Path]:

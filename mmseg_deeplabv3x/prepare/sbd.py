@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from scipy.io import loadmat
 
-from ..datasets.lists import first_few, read_split, write_split
+from ..datasets.lists import read_split, write_split
 from ..datasets.parallel import map_files
 from ..datasets.reading import check_size, read_size
 from ..datasets.voc_masks import NUM_CLASSES, save_voc_mask
@@ -80,7 +80,8 @@ def prepare_sbd(
                 f'{out.path(split_name("train_aug"))} holds {len(names)} names, not {total}: it '
                 'was not made from the official lists. Remove it and run this again.'
             )
-        _check_files(out, names)
+        needed = [f'JPEGImages/{name}.jpg' for name in names] + [_mask(name) for name in names]
+        out.require(needed, 'train_aug (images of VOC, masks of SBD)')
     return f'{root}: train_aug {len(names)}'
 
 
@@ -188,14 +189,3 @@ def read_mat(path: Path) -> np.ndarray:
             f'{path}: GTcls.Segmentation must be ids from 0 to {NUM_CLASSES - 1}, (H, W).'
         )
     return ids.astype(np.uint8)
-
-
-def _check_files(out: Output, names: Sequence[str]) -> None:
-    there = {*out.names('JPEGImages/*.jpg'), *out.names('SegmentationClassAug/*.png')}
-    needed = [f'JPEGImages/{name}.jpg' for name in names] + [_mask(name) for name in names]
-    missing = [name for name in needed if name not in there]
-    if missing:
-        raise FileNotFoundError(
-            f'train_aug needs {len(needed)} files, of which {len(missing)} are missing in '
-            f'{out.root}: {first_few(missing)}. Images come from VOC, masks from SBD.'
-        )

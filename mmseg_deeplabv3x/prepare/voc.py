@@ -14,7 +14,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from ..datasets.lists import first_few, read_split
+from ..datasets.lists import read_split
 from ..datasets.parallel import map_files
 from ..datasets.voc_masks import read_voc_mask, save_voc_mask
 from .download import Remote, download
@@ -82,7 +82,11 @@ def prepare_voc(
         if masks:
             map_files(partial(_put_mask, out), list(masks.items()), 'Checking masks')
 
-        _check_files(out, splits)
+        for split, names in splits.items():
+            needed = [f'JPEGImages/{name}.jpg' for name in names]
+            if split != 'test':  # whose masks are not public
+                needed += [f'SegmentationClass/{name}.png' for name in names]
+            out.require(needed, split_name(split))
         for name, path in new_splits.items():
             out.place(path, name)
     return f'{root}: ' + ', '.join(f'{split} {len(names)}' for split, names in splits.items())
@@ -133,17 +137,3 @@ def _put_mask(out: Output, task: tuple[str, Path]) -> None:
     else:
         with out.writing(name) as new:
             save_voc_mask(new, ids)
-
-
-def _check_files(out: Output, splits: Mapping[str, Sequence[str]]) -> None:
-    there = {*out.names('JPEGImages/*.jpg'), *out.names('SegmentationClass/*.png')}
-    for split, names in splits.items():
-        needed = [f'JPEGImages/{name}.jpg' for name in names]
-        if split != 'test':  # whose masks are not public
-            needed += [f'SegmentationClass/{name}.png' for name in names]
-        missing = [name for name in needed if name not in there]
-        if missing:
-            raise FileNotFoundError(
-                f'{split_name(split)} needs {len(needed)} files, of which {len(missing)} are '
-                f'missing: {first_few(missing)}. Name a complete copy with --from.'
-            )

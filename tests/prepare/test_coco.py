@@ -198,7 +198,9 @@ def test_it_goes_on_after_an_error(tmp_path, source, monkeypatch):
     lost = source / 'train2017/000000000004.jpg'
     content = lost.read_bytes()
     lost.unlink()
-    with pytest.raises(FileNotFoundError, match='1 images of COCO are missing: 000000000004'):
+    with pytest.raises(
+        FileNotFoundError, match='COCO needs .*, of which 1 are missing: JPEGImages/000000000004'
+    ):
         prepare_coco(tmp_path / 'out', [source])
     assert not (tmp_path / 'out').exists()
     with pytest.raises(FileNotFoundError):

@@ -108,7 +108,7 @@ def test_what_is_missing_is_named(small, tmp_path, prepare):
         prepare(source)
     small.save_mat(source / 'cls/s2.mat', small.sbd_ids('s2'))
     (voc / 'JPEGImages/s3.jpg').unlink()
-    with pytest.raises(FileNotFoundError, match='of which 1 are missing .*JPEGImages/s3.jpg'):
+    with pytest.raises(FileNotFoundError, match='of which 1 are missing: JPEGImages/s3.jpg'):
         prepare(source)
     (source / 'val.txt').unlink()
     with pytest.raises(FileNotFoundError, match="SBD's val.txt is missing"):
