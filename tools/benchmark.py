@@ -3,6 +3,8 @@
 import argparse
 from importlib import import_module
 
+from mmseg_deeplabv3x.cli.messages import install_messages
+
 SUBJECTS = (
     'aspp',
     'ddp',
@@ -34,6 +36,7 @@ def main():
         module.add_arguments(subparser)
         subparser.set_defaults(run=module.run)
     args = parser.parse_args()
+    install_messages()
     print(args.run(args))
 
 

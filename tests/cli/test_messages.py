@@ -16,6 +16,8 @@ from mmseg.datasets import BaseSegDataset
 from mmseg.evaluation import IoUMetric
 
 from mmseg_deeplabv3x.cli import check_data as cli_check_data
+from mmseg_deeplabv3x.cli import export as cli_export
+from mmseg_deeplabv3x.cli import infer as cli_infer
 from mmseg_deeplabv3x.cli import messages
 from mmseg_deeplabv3x.cli import test as cli_test
 from mmseg_deeplabv3x.cli import train as cli_train
@@ -168,7 +170,9 @@ def test_a_line_that_is_no_name_is_named(dataset, tmp_path, name):
 def test_a_list_that_is_no_text_is_named(dataset, tmp_path, monkeypatch):
     write = type(tmp_path).write_text
     monkeypatch.setattr(type(tmp_path), 'write_text', lambda p, text: write(p, text, 'utf-16'))
-    with pytest.raises(ValueError, match=f'{tmp_path}/a.txt is not a list of image names in UTF-8: '):
+    with pytest.raises(
+        ValueError, match=f'{tmp_path}/a.txt is not a list of image names in UTF-8: '
+    ):
         dataset('a\n')
 
 
@@ -204,16 +208,25 @@ def test_installing_twice_changes_nothing():
     assert shared() == before
 
 
-@pytest.mark.parametrize('tool', [cli_train.train, cli_test.test, cli_check_data.main])
-def test_the_commands_install_it(tool, tiny_config, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    'tool, words',
+    [
+        (cli_train.train, '{config}'),
+        (cli_test.test, '{config} {weights}'),
+        (cli_check_data.main, '{config}'),
+        (cli_infer.infer, '{config} {weights} photos -o results'),
+        (cli_export.export_model, '{config} {weights} --to onnx -o network.onnx'),
+    ],
+)
+def test_the_commands_install_it(tool, words, tiny_config, tmp_path, monkeypatch):
     class Installed(Exception):
         pass
 
     def install_messages():
         raise Installed
 
-    torch.save({}, tmp_path / 'weights.pth')
-    line = [tiny_config(f'installs_{tool.__module__}'), str(tmp_path / 'weights.pth')]
+    weights, config = tmp_path / 'weights.pth', tiny_config(f'installs_{tool.__module__}')
+    torch.save({}, weights)
     monkeypatch.setattr(sys.modules[tool.__module__], 'install_messages', install_messages)
     with pytest.raises(Installed):
-        tool(line if tool is cli_test.test else line[:1])
+        tool(words.format(config=config, weights=weights).split())
