@@ -56,6 +56,7 @@ def ours(logits, labels, align_corners, **options):
     loss, accuracy = upsampled_cross_entropy(
         logits, labels, align_corners, return_accuracy=True, **options
     )
+    assert not accuracy.requires_grad
     (grad,) = torch.autograd.grad(loss, logits)
     return loss.detach(), grad, accuracy
 

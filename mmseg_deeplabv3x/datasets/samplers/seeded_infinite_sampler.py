@@ -38,8 +38,7 @@ class SeededInfiniteSampler(InfiniteSampler):
 
     def __init__(self, dataset, shuffle: bool = True, seed: int | None = None):
         super().__init__(dataset, shuffle, seed)
-        if not isinstance(getattr(dataset, '__getitems__', None), _SeededFetch):
-            dataset.__getitems__ = _SeededFetch(dataset)
+        dataset.__getitems__ = _SeededFetch(dataset)
 
     def _infinite_indices(self) -> Iterator[SeededIndex]:
         for position, index in enumerate(super()._infinite_indices()):
