@@ -98,11 +98,11 @@ class _UpsampledCrossEntropy(torch.autograd.Function):
         # mmseg's guard: nothing labelled gives 0
         eps = torch.finfo(torch.float32).eps
         weight = weight + eps
-        accuracy = (correct + eps) * (100 / (labelled + eps))
+        accuracy = ((correct + eps) * (100 / (labelled + eps))).reshape(1)
         ctx.mark_non_differentiable(accuracy, extremes)
         if grad is not None:
             ctx.save_for_backward(grad.div_(weight))
-        return loss / weight, accuracy.reshape(1), extremes
+        return loss / weight, accuracy, extremes
 
     @staticmethod
     def backward(ctx, grad_loss, *_):
