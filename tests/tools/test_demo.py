@@ -18,6 +18,7 @@ def same_folder(monkeypatch):
     monkeypatch.chdir(Path.cwd())
 
 
+@pytest.mark.slow
 def test_the_demo_end_to_end(tmp_path, capfd, monkeypatch):
     """From no data to table and pictures; small, and trained for four iterations."""
     monkeypatch.setenv('OMP_NUM_THREADS', '1')
