@@ -49,7 +49,7 @@ class SafeCheckpointHook(CheckpointHook):
 
     def before_run(self, runner: Runner) -> None:
         """Choose the checkpoint where the runner is left to find it."""
-        if runner._resume and runner._load_from is None:
+        if runner._resume is True and runner._load_from is None:  # FlexibleRunner takes a path, too
             runner._load_from, checkpoint = newest_checkpoint(runner.work_dir)
             runner._resume = checkpoint is not None
             if runner._resume:

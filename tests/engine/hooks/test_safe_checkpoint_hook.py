@@ -13,6 +13,7 @@ from mmengine.fileio import FileClient, LocalBackend
 from mmengine.hooks import Hook
 from mmengine.model import BaseModel
 from mmengine.runner import CheckpointLoader, Runner, find_latest_checkpoint
+from mmengine.runner._flexible_runner import FlexibleRunner
 from torch.utils.data import DataLoader
 
 from mmseg_deeplabv3x.engine import CheckpointBackend, SafeCheckpointHook  # noqa: F401
@@ -46,7 +47,15 @@ class Score(BaseMetric):
         return dict(mIoU=score, mAcc=-score)
 
 
-def runner(work_dir, iters=6, scores=None, resume=False, kind='SafeCheckpointHook', **options):
+def runner(
+    work_dir,
+    iters=6,
+    scores=None,
+    resume=False,
+    kind='SafeCheckpointHook',
+    runner_type=Runner,
+    **options,
+):
     """A runner that saves each second iteration, and validates there if it has scores."""
     # as many samples as iterations: at the end of a loader the framework sleeps
     loader = DataLoader(
@@ -56,9 +65,9 @@ def runner(work_dir, iters=6, scores=None, resume=False, kind='SafeCheckpointHoo
     if scores:
         validation = dict(val_dataloader=loader, val_cfg={}, val_evaluator=[Score(scores)])
         options = dict(save_best='mIoU', **options) if 'save_best' not in options else options
-    return Runner(
+    return runner_type(
         Model(),
-        str(work_dir),
+        work_dir=str(work_dir),
         train_dataloader=loader,
         train_cfg=dict(type='IterBasedTrainLoop', max_iters=iters, val_interval=2),
         optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)),
@@ -235,16 +244,22 @@ def test_the_second_training_of_a_process_removes_its_checkpoints_too(tmp_path, 
     assert not (tmp_path / 'file').exists()
 
 
-@pytest.mark.parametrize('relative', [False, True])
-def test_mmengine_itself_goes_on_from_any_current_folder(tmp_path, monkeypatch, relative):
+@pytest.mark.parametrize('kind', ['CheckpointHook', 'SafeCheckpointHook'])
+@pytest.mark.parametrize('runner_type', [Runner, FlexibleRunner])
+def test_mmengine_itself_goes_on_from_any_current_folder(tmp_path, monkeypatch, runner_type, kind):
     monkeypatch.chdir(tmp_path)
-    train('run' if relative else tmp_path / 'run', iters=4, max_keep_ckpts=1)
+    train('run', iters=4, max_keep_ckpts=1)
     (tmp_path / 'elsewhere').mkdir()
     monkeypatch.chdir(tmp_path / 'elsewhere')
-    shutil.copy(tmp_path / 'run/iter_4.pth', 'iter_4.pth')  # of another run, for all that is known
-    stock = runner(tmp_path / 'run', kind='CheckpointHook', resume=True)
-    stock.train()
-    assert stock.iter == 6 and Path('iter_4.pth').exists()
+    shutil.copy(tmp_path / 'run/iter_4.pth', 'iter_4.pth')
+    other = load('iter_4.pth')  # of another run, with the name that ours has
+    other['meta']['iter'] = 3
+    torch.save(other, 'iter_4.pth')
+    resumed = runner(tmp_path / 'run', kind=kind, runner_type=runner_type, resume=True)
+    start = Spy(tmp_path)
+    resumed.register_hook(start)
+    resumed.train()
+    assert resumed.iter == 6 and len(start.seen) == 2, 'from iteration 4'
     last = find_latest_checkpoint(str(tmp_path / 'run'))
     assert last == str(tmp_path / 'run/iter_6.pth') and load(last)['meta']['iter'] == 6
 
