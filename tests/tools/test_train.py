@@ -21,7 +21,11 @@ def training(output):
 
 
 def warned(output):
-    return [line for line in output.splitlines() if re.search('warn', line, re.IGNORECASE)]
+    lines = [line for line in output.splitlines() if re.search('warn', line, re.IGNORECASE)]
+    # mmengine's own, of a metric that is not ours
+    return [
+        line for line in lines if 'The prefix is not set in metric class IoUMetric.' not in line
+    ]
 
 
 @pytest.fixture(scope='module')
@@ -73,10 +77,7 @@ def test_a_copied_work_dir_resumes_to_more_iterations(later):
     root, output = later
     steps = training(output['resumed'])
     assert sorted(steps) == [5, 6]
-    assert (
-        f'Loads checkpoint by local backend from path: {root}/copied/iter_4.pth'
-        in (output['resumed'])
-    )
+    assert f'Resume: going on from {root}/copied/iter_4.pth.' in output['resumed']
     for iteration in (5, 6):
         expected = 0.007 * (1 - (iteration - 1) / 6) ** 0.9
         assert steps[iteration][0] == pytest.approx(expected, rel=1e-4)
