@@ -144,13 +144,11 @@ _OWN_WARNINGS = [
     ('`broadcast_buffers` is deprecated', 'mmengine.model.wrappers.distributed'),
 ]
 # The same, written to the log at level WARNING, and the level that they deserve. Of metrics, only
-# ours: its names of scores are those of IoUMetric, which configs and logs are read by.
+# mmseg's and ours: the names of their scores are known without a prefix.
+_NO_PREFIX = 'The prefix is not set in metric class'
 _OWN_LOG_LINES = [
-    (
-        'The prefix is not set in metric class ConfusionIoUMetric.',
-        'mmengine.evaluator.metric',
-        logging.DEBUG,
-    ),
+    (f'{_NO_PREFIX} IoUMetric.', 'mmengine.evaluator.metric', logging.DEBUG),
+    (f'{_NO_PREFIX} ConfusionIoUMetric.', 'mmengine.evaluator.metric', logging.DEBUG),
     ('"FileClient" will be deprecated', 'mmengine.fileio.file_client', logging.DEBUG),
     ('"HardDiskBackend" is the alias', 'mmengine.fileio.file_client', logging.DEBUG),
     ('Advance dataloader', 'mmengine.runner.loops', logging.INFO),

@@ -120,10 +120,19 @@ def test_a_log_line_is_lowered_by_text_only(monkeypatch):
     assert not hasattr(wrapped, 'levels'), 'importing the package twice must not wrap it twice'
 
 
+class OtherMetric(IoUMetric):
+    pass
+
+
 @pytest.mark.parametrize(
-    'metric, level', [(ConfusionIoUMetric, logging.DEBUG), (IoUMetric, logging.WARNING)]
+    'metric, level',
+    [
+        (ConfusionIoUMetric, logging.DEBUG),
+        (IoUMetric, logging.DEBUG),
+        (OtherMetric, logging.WARNING),
+    ],
 )
-def test_of_metrics_without_prefix_only_those_of_others_are_warned_of(metric, level, monkeypatch):
+def test_of_metrics_without_prefix_those_of_others_are_warned_of(metric, level, monkeypatch):
     levels = []
     module = mmengine.evaluator.metric
     monkeypatch.setattr(module, 'print_log', lambda msg, logger, level: levels.append(level))
