@@ -16,7 +16,7 @@ pytest_plugins = [
 @pytest.fixture(scope='session')
 def shapes_root(tmp_path_factory):
     """Path of a tiny Shapes dataset: 6 images to train on and 3 to evaluate on, 72x96 pixels."""
-    from mmseg_deeplabv3x.datasets import generate_shapes
+    from common.shapes_generator import generate_shapes
 
     return generate_shapes(
         tmp_path_factory.mktemp('data') / 'shapes', num_train=6, num_val=3, size=(72, 96)

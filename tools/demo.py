@@ -16,8 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from common.child_process import CommandError, run_command
+from common.shapes_generator import generate_shapes
 
-from mmseg_deeplabv3x.datasets import ShapesDataset, generate_shapes
+from mmseg_deeplabv3x.datasets import ShapesDataset
 from mmseg_deeplabv3x.engine.checkpoints.resume import last_checkpoint
 from mmseg_deeplabv3x.evaluation.confusion import (
     class_iou,

@@ -5,7 +5,6 @@ from .camvid import CamVidDataset
 from .fault_tolerant import FaultTolerantDataset
 from .samplers import EqualSizeBatchSampler, SeededInfiniteSampler
 from .shapes import ShapesDataset
-from .shapes_generator import generate_shapes
 
 __all__ = [
     'BootstrapDataset',
@@ -14,5 +13,4 @@ __all__ = [
     'FaultTolerantDataset',
     'SeededInfiniteSampler',
     'ShapesDataset',
-    'generate_shapes',
 ]

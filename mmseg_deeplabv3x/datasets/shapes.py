@@ -9,12 +9,11 @@ from mmseg.registry import DATASETS
 
 from .how_to_get import missing_data
 from .lists import checked_data_list
-from .shapes_generator import CLASSES, PALETTE
 
 
 @DATASETS.register_module()
 class ShapesDataset(BaseSegDataset):
-    """Drawn scenes in which scale and context decide; see ``shapes_generator`` for the problem.
+    """Drawn scenes in which scale and context decide; ``tools/make_shapes.py`` draws them.
 
     Args:
         data_root: A root made by ``python tools/make_shapes.py``.
@@ -26,7 +25,13 @@ class ShapesDataset(BaseSegDataset):
         FileNotFoundError: If the root is not there.
     """
 
-    METAINFO = dict(classes=CLASSES, palette=[list(colour) for colour in PALETTE])
+    METAINFO = dict(
+        classes=('background', 'dot', 'raft', 'roof', 'ring', 'buoy', 'flag', 'bar', 'star'),
+        palette=[
+            [0, 0, 0], [230, 25, 75], [60, 180, 75], [255, 225, 25], [0, 130, 200], [245, 130, 48],
+            [145, 30, 180], [70, 240, 240], [240, 50, 230],
+        ],
+    )  # fmt: skip
 
     def __init__(
         self,

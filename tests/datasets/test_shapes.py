@@ -1,11 +1,11 @@
 import inspect
 
 import pytest
+from common.shapes_generator import CLASSES, generate_shapes
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
-from mmseg_deeplabv3x.datasets import ShapesDataset, generate_shapes
-from mmseg_deeplabv3x.datasets.shapes_generator import CLASSES
+from mmseg_deeplabv3x.datasets import ShapesDataset
 
 
 def test_reads_what_the_generator_writes(tmp_path):

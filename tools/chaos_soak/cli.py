@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from mmseg_deeplabv3x.datasets import generate_shapes
+from common.shapes_generator import generate_shapes
+
 from mmseg_deeplabv3x.engine.checkpoints.resume import read_checkpoint
 from mmseg_deeplabv3x.files import write_file
 from mmseg_deeplabv3x.progress import Progress

@@ -3,8 +3,9 @@ from pathlib import Path
 
 import numpy as np
 from benchmarks import shapes
+from common.shapes_generator import generate_shapes
 
-from mmseg_deeplabv3x.datasets import ShapesDataset, generate_shapes
+from mmseg_deeplabv3x.datasets import ShapesDataset
 
 CONFIG = Path(__file__).parents[3] / 'configs/deeplabv3x_r18_os16_shapes.py'
 

@@ -2,10 +2,9 @@ import hashlib
 
 import numpy as np
 import pytest
+from common import shapes_generator
+from common.shapes_generator import CLASSES, PALETTE, draw_scene, generate_shapes
 from PIL import Image
-
-from mmseg_deeplabv3x.datasets import shapes_generator
-from mmseg_deeplabv3x.datasets.shapes_generator import CLASSES, PALETTE, draw_scene, generate_shapes
 
 LIST = 'ImageSets/Segmentation/train.txt'
 WATER_AND_LAND = ('raft', 'buoy'), ('roof', 'flag')

@@ -1,7 +1,6 @@
 import pytest
+from make_shapes import main
 from PIL import Image
-
-from mmseg_deeplabv3x.cli.make_shapes import main
 
 
 def test_the_dataset_that_was_asked_for(tmp_path, capsys):

@@ -23,14 +23,12 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from ..files import folder_written_aside
-from .parallel import map_files
+from mmseg_deeplabv3x.datasets import ShapesDataset
+from mmseg_deeplabv3x.datasets.parallel import map_files
+from mmseg_deeplabv3x.files import folder_written_aside
 
-CLASSES = ('background', 'dot', 'raft', 'roof', 'ring', 'buoy', 'flag', 'bar', 'star')
-PALETTE = (
-    (0, 0, 0), (230, 25, 75), (60, 180, 75), (255, 225, 25), (0, 130, 200), (245, 130, 48),
-    (145, 30, 180), (70, 240, 240), (240, 50, 230),
-)  # fmt: skip
+CLASSES = ShapesDataset.METAINFO['classes']
+PALETTE = ShapesDataset.METAINFO['palette']
 VOID = 255
 SPLITS = ('train', 'val')
 
