@@ -1,7 +1,5 @@
 """How far a long job is: one line redrawn on a terminal, a line every ten seconds in a log."""
 
-from __future__ import annotations
-
 import shutil
 import sys
 import time
@@ -39,7 +37,7 @@ class Progress:
         self._redraws = sys.stdout.isatty()
         self._started = self._shown = time.monotonic()
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> 'Progress':
         return self
 
     def __exit__(self, error, *_) -> None:

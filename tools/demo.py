@@ -3,8 +3,6 @@
 It calls what you would call yourself, and prints each command.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import shlex

@@ -1,7 +1,5 @@
 """Make the Shapes dataset: ``python tools/make_shapes.py``; ``--help`` lists the options."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Where the files of a dataset really lie, and whether they are files."""
 
-from __future__ import annotations
-
 import os
 import os.path as osp
 import re

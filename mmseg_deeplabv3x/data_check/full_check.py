@@ -1,7 +1,5 @@
 """Every file of every split."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A report as one HTML file, with small pictures of what is wrong."""
 
-from __future__ import annotations
-
 import base64
 import html
 import io

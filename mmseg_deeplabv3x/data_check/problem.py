@@ -1,7 +1,5 @@
 """What is wrong with which file."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 MISSING = 'missing'  # the kind of a file, folder or list that does not exist

@@ -1,7 +1,5 @@
 """A report as text and as JSON."""
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 

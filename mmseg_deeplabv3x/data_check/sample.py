@@ -1,7 +1,5 @@
 """One image and its mask."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from ..datasets.class_index import id_table

@@ -1,7 +1,5 @@
 """The datasets of a config, and what is wrong with their lists."""
 
-from __future__ import annotations
-
 import os.path as osp
 from collections import Counter
 from collections.abc import Iterator

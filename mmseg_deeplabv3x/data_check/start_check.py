@@ -1,7 +1,5 @@
 """The cheap part of the check, at the start of a training."""
 
-from __future__ import annotations
-
 import logging
 import random
 

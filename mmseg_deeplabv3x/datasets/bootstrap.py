@@ -1,7 +1,5 @@
 """Bootstrapping on hard images."""
 
-from __future__ import annotations
-
 import copy
 import os
 from collections.abc import Sequence

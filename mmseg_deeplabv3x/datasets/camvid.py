@@ -1,7 +1,5 @@
 """CamVid, a small real benchmark."""
 
-from __future__ import annotations
-
 import os.path as osp
 
 from mmseg.datasets import BaseSegDataset

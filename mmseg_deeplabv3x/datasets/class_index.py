@@ -1,7 +1,5 @@
 """How many pixels of each class every mask of a dataset holds."""
 
-from __future__ import annotations
-
 import hashlib
 import logging
 import os

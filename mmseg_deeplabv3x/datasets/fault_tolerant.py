@@ -1,7 +1,5 @@
 """Train on although some samples are bad."""
 
-from __future__ import annotations
-
 import copy
 import logging
 

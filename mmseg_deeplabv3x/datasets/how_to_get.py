@@ -1,7 +1,5 @@
 """How to get the data that a config asks for."""
 
-from __future__ import annotations
-
 CITYSCAPES = (
     'log in at https://www.cityscapes-dataset.com and download leftImg8bit_trainvaltest.zip and '
     'gtFine_trainvaltest.zip (for the coarse masks also leftImg8bit_trainextra.zip and '

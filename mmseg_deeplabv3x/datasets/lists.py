@@ -1,7 +1,5 @@
 """Lists of image names, one name a line."""
 
-from __future__ import annotations
-
 import os
 import os.path as osp
 import re

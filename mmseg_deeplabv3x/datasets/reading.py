@@ -1,7 +1,5 @@
 """Read images and masks; what is wrong with a file is said in one sentence that names it."""
 
-from __future__ import annotations
-
 import io
 import math
 import os

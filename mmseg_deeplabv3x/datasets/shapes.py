@@ -1,7 +1,5 @@
 """The embedded dataset, read from disk."""
 
-from __future__ import annotations
-
 import os.path as osp
 
 from mmseg.datasets import BaseSegDataset

@@ -1,7 +1,5 @@
 """Masks of PASCAL VOC's classes: palette PNGs whose indices are class ids."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import BinaryIO
 

@@ -1,7 +1,5 @@
 """How often each class was taken for each class, and what follows from it: IoU, accuracy, Dice."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import cv2

@@ -1,7 +1,5 @@
 """Mean IoU from exact counts."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

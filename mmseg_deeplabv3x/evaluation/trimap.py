@@ -1,7 +1,5 @@
 """The pixels near object boundaries."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 

@@ -1,7 +1,5 @@
 """The archive that PASCAL VOC's evaluation server takes: ``tools/pack_voc.py``."""
 
-from __future__ import annotations
-
 import gzip
 import io
 import os

@@ -1,7 +1,5 @@
 """A config as text, parsed as data: nothing in it is executed."""
 
-from __future__ import annotations
-
 import ast
 
 from mmengine.config import Config

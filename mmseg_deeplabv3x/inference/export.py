@@ -1,7 +1,5 @@
 """A trained segmentor as one network for other runtimes: padding, upsampling and cut inside."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

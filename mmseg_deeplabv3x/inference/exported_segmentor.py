@@ -1,7 +1,5 @@
 """An exported file in the place of a model: for prediction, evaluation and TTA."""
 
-from __future__ import annotations
-
 import json
 import os
 

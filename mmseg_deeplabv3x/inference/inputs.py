@@ -1,7 +1,5 @@
 """The images that a user names: files, folders, patterns."""
 
-from __future__ import annotations
-
 import glob
 import os
 from collections import Counter

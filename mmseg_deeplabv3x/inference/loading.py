@@ -1,7 +1,5 @@
 """From a config and a checkpoint to a model that predicts, and the transforms before it."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from pathlib import Path

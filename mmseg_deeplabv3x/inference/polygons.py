@@ -1,7 +1,5 @@
 """Outlines of regions as COCO writes them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import cv2

@@ -1,7 +1,5 @@
 """Predictions on images of one's own."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext

@@ -1,7 +1,5 @@
 """Runs exported files: by PyTorch, ONNX Runtime or OpenVINO."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The classes of one image, and what one does with them."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Cuts an image that is too large for the memory into overlapping tiles."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 

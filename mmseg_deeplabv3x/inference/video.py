@@ -1,7 +1,5 @@
 """Videos: frames are decoded and drawn while the network works."""
 
-from __future__ import annotations
-
 import os
 from collections import deque
 from collections.abc import Callable, Iterator

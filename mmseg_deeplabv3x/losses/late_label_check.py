@@ -1,7 +1,5 @@
 """Labels that are no class: an error that does not make the host wait for the GPU."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

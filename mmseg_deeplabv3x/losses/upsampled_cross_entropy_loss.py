@@ -1,7 +1,5 @@
 """Cross-entropy that takes a head's logits before they are upsampled."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import partial
 
@@ -84,7 +82,7 @@ class UpsampledCrossEntropyLoss(CrossEntropyLoss):
         )
         return self.loss_weight * loss, accuracy
 
-    def train(self, mode: bool = True) -> UpsampledCrossEntropyLoss:
+    def train(self, mode: bool = True) -> 'UpsampledCrossEntropyLoss':
         """Set training or evaluation mode; before an evaluation the last labels are looked at."""
         if not mode:
             self.label_check.finish()

@@ -1,7 +1,5 @@
 """Gives a decode head the loss that needs no upsampled logits."""
 
-from __future__ import annotations
-
 from torch import Tensor
 
 from .upsampled_cross_entropy_loss import UpsampledCrossEntropyLoss

@@ -1,7 +1,5 @@
 """Normalisation for a network in channels_last, on a CPU."""
 
-from __future__ import annotations
-
 import torch
 from mmseg.models import SegDataPreProcessor
 from torch import Tensor

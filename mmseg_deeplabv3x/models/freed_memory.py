@@ -1,7 +1,5 @@
 """Memory that one tensor leaves and the next one takes."""
 
-from __future__ import annotations
-
 import ctypes
 import platform
 

@@ -1,7 +1,5 @@
 """A convolution over concatenated maps, without concatenating them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

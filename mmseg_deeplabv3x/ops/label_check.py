@@ -1,7 +1,5 @@
 """Labels that are no class: an error that names the value."""
 
-from __future__ import annotations
-
 from torch import Tensor
 
 

@@ -1,7 +1,5 @@
 """Linear interpolation along one side of a map, written as a matrix."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F

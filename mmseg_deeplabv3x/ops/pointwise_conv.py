@@ -1,7 +1,5 @@
 """1x1 convolution by oneDNN, which PyTorch does not always choose."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F

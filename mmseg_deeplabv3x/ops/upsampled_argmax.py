@@ -1,7 +1,5 @@
 """Classes of bilinearly upsampled logits that are never there as a whole."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

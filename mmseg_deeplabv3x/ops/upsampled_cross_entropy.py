@@ -1,7 +1,5 @@
 """Cross-entropy of bilinearly upsampled logits that are never there as a whole."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """3x3 atrous convolution without the taps that fall on the zero padding."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F

@@ -1,7 +1,5 @@
 """A network in words and numbers: stride and rate of every unit, its size and its cost."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from itertools import groupby
 

@@ -3,8 +3,6 @@
 Table 7 is the test server's and has no rows: the two-stage recipe trains its model.
 """
 
-from __future__ import annotations
-
 import difflib
 import fnmatch
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """Unpacks what came from elsewhere, and nothing else than plain files."""
 
-from __future__ import annotations
-
 import errno
 import re
 import shutil

@@ -5,8 +5,6 @@ void, as ``CamVidDataset`` reads them. SegNet's repository has PNG images in ``t
 ``test``, masks in ``trainannot``, ``valannot`` and ``testannot``, and void as class 11.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Mapping, Sequence

@@ -6,8 +6,6 @@ else. They are made from the official masks (``*_labelIds.png``), or drawn from 
 where those are missing, for every split that is given: train, val, test, train_extra.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re

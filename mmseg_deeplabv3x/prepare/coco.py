@@ -11,8 +11,6 @@ regions of these classes lie below all of them as 255, ignored. All the rest is 
 objects included, wherever no object of VOC's classes claims the place.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,7 +1,5 @@
 """Downloads large files: goes on where it stopped, and checks what came."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re

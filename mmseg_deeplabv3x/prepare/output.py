@@ -1,7 +1,5 @@
 """A data folder in the making."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -29,7 +27,7 @@ class Output:
         self.files = self.aside / 'files'
         self.scratch = self.aside / 'scratch'
 
-    def __enter__(self) -> Output:
+    def __enter__(self) -> 'Output':
         shutil.rmtree(self.scratch, ignore_errors=True)
         self.files.mkdir(parents=True, exist_ok=True)
         self.scratch.mkdir()

@@ -6,8 +6,6 @@ root: ``SegmentationClassAug/*.png``, one mask for each image of train_aug, and
 ``ImageSets/Segmentation/train_aug.txt``. An image of VOC's train keeps VOC's own mask.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Collection, Mapping, Sequence

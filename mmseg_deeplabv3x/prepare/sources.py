@@ -1,7 +1,5 @@
 """Finds the files of a dataset in the folders and archives that a user has."""
 
-from __future__ import annotations
-
 import os
 import posixpath
 import re

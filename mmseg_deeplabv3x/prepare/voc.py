@@ -4,8 +4,6 @@ Made: ``JPEGImages/*.jpg``, ``SegmentationClass/*.png`` and ``ImageSets/Segmenta
 the official archive. Masks that come painted in colours become palette images of ids.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """A data sample that is small on its way between processes."""
 
-from __future__ import annotations
-
 import torch
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample

@@ -1,7 +1,5 @@
 """Load a mask, or say what is wrong with which file."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform

@@ -1,7 +1,5 @@
 """Load an image, or say what is wrong with which file."""
 
-from __future__ import annotations
-
 from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS
 

@@ -1,7 +1,5 @@
 """mmseg's photometric distortion by lookup tables."""
 
-from __future__ import annotations
-
 import math
 
 import cv2

@@ -1,7 +1,5 @@
 """The paper's random scale."""
 
-from __future__ import annotations
-
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmcv.transforms.utils import cache_randomness

@@ -1,7 +1,5 @@
 """Random scale, crop and flip in one step."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 from typing import NamedTuple
 

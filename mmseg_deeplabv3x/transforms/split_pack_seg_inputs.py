@@ -1,7 +1,5 @@
 """mmseg's packing, quicker and smaller."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 from mmseg.datasets.transforms import PackSegInputs

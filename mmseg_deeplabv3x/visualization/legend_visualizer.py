@@ -1,7 +1,5 @@
 """Draws image, ground truth and prediction side by side, over a legend of the classes."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

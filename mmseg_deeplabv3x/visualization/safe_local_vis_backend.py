@@ -1,7 +1,5 @@
 """A log of losses and scores that no full disk turns against the training."""
 
-from __future__ import annotations
-
 import logging
 import os
 from contextlib import suppress

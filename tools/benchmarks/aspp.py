@@ -1,7 +1,5 @@
 """Forward and backward of the ASPP head: mmseg's code and ours, the same layers."""
 
-from __future__ import annotations
-
 import argparse
 import copy
 

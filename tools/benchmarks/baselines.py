@@ -1,7 +1,5 @@
 """The networks that ours are compared with: the same layers, somebody else's code."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable, Mapping
 

@@ -1,7 +1,5 @@
 """Two processes on this machine's CPU against one: what is left of twice the speed, and why."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import tempfile

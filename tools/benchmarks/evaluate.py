@@ -1,7 +1,5 @@
 """Evaluation of a dataset: mmseg's tools/test.py against ours with --fast, one after the other."""
 
-from __future__ import annotations
-
 import argparse
 import copy
 import json

@@ -1,7 +1,5 @@
 """Variants of doing the same thing, timed in turns."""
 
-from __future__ import annotations
-
 import argparse
 import io
 import json

@@ -1,7 +1,5 @@
 """Whole data loaders: samples a second by workers and prefetching, and what their workers take."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import multiprocessing

@@ -1,7 +1,5 @@
 """Cross-entropy of upsampled logits: the whole map at once, as mmseg does, against tiles."""
 
-from __future__ import annotations
-
 import argparse
 import itertools
 from functools import partial

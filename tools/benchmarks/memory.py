@@ -1,7 +1,5 @@
 """Memory that a computation needs beside what is there already."""
 
-from __future__ import annotations
-
 import weakref
 from collections.abc import Callable
 

@@ -1,7 +1,5 @@
 """Counting one image for the mIoU: mmseg's IoUMetric against ConfusionIoUMetric."""
 
-from __future__ import annotations
-
 import argparse
 from functools import partial
 

@@ -1,7 +1,5 @@
 """Training pipelines: mmseg's transforms against ours, from the files to the packed sample."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import os.path as osp

@@ -1,7 +1,5 @@
 """How fast the device could be."""
 
-from __future__ import annotations
-
 import torch
 from torch.nn import functional as F
 

@@ -1,7 +1,5 @@
 """A training step and a prediction against crop, batch, output_stride and number of classes."""
 
-from __future__ import annotations
-
 import argparse
 import io
 import json

@@ -1,7 +1,5 @@
 """Does a head that sees context win on the Shapes dataset?"""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """What the measurements share."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Sequence
 from statistics import median

@@ -1,7 +1,5 @@
 """Training steps of whole networks: mmseg's DeepLabV3 and torchvision's against ours."""
 
-from __future__ import annotations
-
 import argparse
 
 import torch

@@ -1,7 +1,5 @@
 """A 3x3 atrous convolution: PyTorch's against ours, by rate and memory layout."""
 
-from __future__ import annotations
-
 import argparse
 import itertools
 

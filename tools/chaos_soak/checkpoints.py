@@ -1,7 +1,5 @@
 """The checkpoints of a training: which one it must go on from, and damage to them."""
 
-from __future__ import annotations
-
 import os
 import random
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The command line of ``tools/chaos.py``."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 import time

@@ -1,7 +1,5 @@
 """Whether two checkpoints hold the same training."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import torch

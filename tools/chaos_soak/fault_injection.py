@@ -1,7 +1,5 @@
 """A training that is brought down according to a plan, and started again each time."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Which faults a training meets, and when: all from one seed."""
 
-from __future__ import annotations
-
 import random
 from dataclasses import dataclass
 from itertools import cycle, islice

@@ -1,7 +1,5 @@
 """A training in a process of its own, which is watched and brought down."""
 
-from __future__ import annotations
-
 import os
 import resource
 import signal

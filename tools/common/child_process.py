@@ -1,7 +1,5 @@
 """Runs a command in a process of its own, which ends with this one."""
 
-from __future__ import annotations
-
 import os
 import re
 import signal
@@ -166,7 +164,7 @@ class _Shown:
     def __init__(self):
         self._mode, self._bar = None, None
 
-    def __enter__(self) -> _Shown:
+    def __enter__(self) -> '_Shown':
         return self
 
     def __exit__(self, *error) -> None:

@@ -1,7 +1,5 @@
 """Tables that read well on a terminal and as Markdown."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 
 from prettytable import PrettyTable, TableStyle

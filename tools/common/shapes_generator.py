@@ -13,8 +13,6 @@ What makes it a problem for a segmentation head and not only for a classifier of
   objects lie everywhere and belong to the background.
 """
 
-from __future__ import annotations
-
 import json
 from functools import partial
 from pathlib import Path
@@ -28,7 +26,7 @@ from mmseg_deeplabv3x.datasets.parallel import map_files
 from mmseg_deeplabv3x.files import folder_written_aside
 
 CLASSES = ShapesDataset.METAINFO['classes']
-PALETTE = ShapesDataset.METAINFO['palette']
+PALETTE = [tuple(colour) for colour in ShapesDataset.METAINFO['palette']]
 VOID = 255
 SPLITS = ('train', 'val')
 

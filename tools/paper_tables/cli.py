@@ -1,7 +1,5 @@
 """The logic of ``tools/paper.py``."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Published beside measured: markdown, JSON and a picture."""
 
-from __future__ import annotations
-
 import io
 import json
 import statistics

@@ -1,7 +1,5 @@
 """From a row to a config: the paper's own, or the same change in small on another dataset."""
 
-from __future__ import annotations
-
 import copy
 import functools
 import os.path as osp

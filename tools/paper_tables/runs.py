@@ -4,8 +4,6 @@
 another row has the same one) and, once it is finished, ``result.json``.
 """
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -81,7 +79,7 @@ class Clock:
     def __init__(self):
         self.seconds = {'train': [], 'evaluate': []}
 
-    def left(self, jobs: Sequence[Job]) -> str:
+    def left(self, jobs: 'Sequence[Job]') -> str:
         """Words on the time that jobs will take; none where nothing is known yet."""
         waiting = [job for job in jobs if job.result() is None]
         trainings = {job.training_folder for job in waiting if not job.checkpoint()}

@@ -1,7 +1,5 @@
 """What a row's network looks like, what it costs, and what makes it this row."""
 
-from __future__ import annotations
-
 from mmengine.config import Config
 
 from mmseg_deeplabv3x.paper.network import describe_units, multiply_adds, parameters

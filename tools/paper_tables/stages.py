@@ -1,7 +1,5 @@
 """The two-stage recipe of section 4.1 by one command."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 

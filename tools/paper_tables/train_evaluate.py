@@ -3,8 +3,6 @@
 A process keeps loggers and visualizers for its whole life, and a run that breaks takes it along.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from pathlib import Path

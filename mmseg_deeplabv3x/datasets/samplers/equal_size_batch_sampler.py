@@ -1,7 +1,5 @@
 """Batches of images that have the same size, for the evaluation of whole images."""
 
-from __future__ import annotations
-
 from collections.abc import Hashable, Iterator
 
 from mmengine.dataset import InfiniteSampler

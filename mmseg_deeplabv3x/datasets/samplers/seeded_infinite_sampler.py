@@ -1,7 +1,5 @@
 """Samples that do not depend on which worker makes them."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Iterator, Sequence
 
@@ -40,7 +38,7 @@ class SeededInfiniteSampler(InfiniteSampler):
         super().__init__(dataset, shuffle, seed)
         dataset.__getitems__ = _SeededFetch(dataset)
 
-    def _infinite_indices(self) -> Iterator[SeededIndex]:
+    def _infinite_indices(self) -> 'Iterator[SeededIndex]':
         for position, index in enumerate(super()._infinite_indices()):
             index = SeededIndex(index)
             index.entropy = (self.seed, position // self.size, int(index))

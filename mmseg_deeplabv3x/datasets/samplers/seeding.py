@@ -1,7 +1,5 @@
 """Random numbers that follow from a few integers."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """Activation checkpointing of residual units."""
 
-from __future__ import annotations
-
 import torch
 from mmseg.models.utils import ResLayer
 from torch import Tensor, nn

@@ -6,6 +6,7 @@ from mmseg.models.backbones.resnet import BasicBlock
 from torch import nn
 
 from ...atrous import UnitPlan
+from .atrous_window import AtrousWindow
 
 
 def set_dilation(conv: nn.Conv2d, stride: int = 1, rate: int = 1) -> None:
@@ -30,4 +31,8 @@ def set_block_dilation(units: Iterable[nn.Module], plans: Iterable[UnitPlan]) ->
             set_dilation(unit.conv2, plan.stride, plan.entry_rate)
         unit.stride, unit.dilation = plan.stride, plan.entry_rate
         if unit.downsample is not None:
-            set_dilation(unit.downsample[0], plan.stride)
+            first = unit.downsample[0]
+            if isinstance(first, AtrousWindow):  # a mean
+                first.set_rate(plan.shortcut_rate, plan.stride)
+            else:
+                set_dilation(first, plan.stride)

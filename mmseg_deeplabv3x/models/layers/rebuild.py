@@ -1,7 +1,5 @@
 """Modules of another class in the place of those that are there."""
 
-from __future__ import annotations
-
 from torch import nn
 
 
