@@ -8,8 +8,6 @@ the statistics of all others. The stand-ins are known to PyTorch only while :fun
 reading, and what it returns holds the real objects.
 """
 
-from __future__ import annotations
-
 import os
 import pickle
 import re

@@ -3,8 +3,6 @@
 Flags and their meaning are those of mmseg's own tools; the rest is ours.
 """
 
-from __future__ import annotations
-
 import argparse
 import os.path as osp
 

@@ -1,7 +1,5 @@
 """Names that a user mistyped, and what was probably meant."""
 
-from __future__ import annotations
-
 import inspect
 import re
 from collections.abc import Iterable, Mapping

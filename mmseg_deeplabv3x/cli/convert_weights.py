@@ -1,7 +1,5 @@
 """The logic of ``tools/convert_weights.py``."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """``tools/export.py``: a checkpoint as a file for other runtimes, compared with PyTorch."""
 
-from __future__ import annotations
-
 import argparse
 import copy
 import time

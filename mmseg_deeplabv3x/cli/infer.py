@@ -1,7 +1,5 @@
 """``tools/infer.py``: masks and pictures of a user's own images."""
 
-from __future__ import annotations
-
 import argparse
 import csv
 import io

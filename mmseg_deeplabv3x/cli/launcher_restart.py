@@ -1,7 +1,5 @@
 """A job that its launcher starts again goes on by itself."""
 
-from __future__ import annotations
-
 import os
 
 

@@ -4,8 +4,6 @@ The commands install it; importing the package alone changes no message. Each pa
 where it is installed already.
 """
 
-from __future__ import annotations
-
 import functools
 import importlib
 import logging

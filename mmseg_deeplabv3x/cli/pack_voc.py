@@ -1,7 +1,5 @@
 """``tools/pack_voc.py``: from a command line to an archive for PASCAL VOC's server."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """What a step of a config's pipeline is, whatever name it has there."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from mmcv.transforms import LoadAnnotations

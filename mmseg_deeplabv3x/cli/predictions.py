@@ -1,7 +1,5 @@
 """What a test writes beside its scores: predictions as images, and archives of them."""
 
-from __future__ import annotations
-
 import os.path as osp
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """``tools/prepare_data.py``: from a command line to a dataset."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Sequence

@@ -4,8 +4,6 @@ On a machine without CUDA, several processes talk through gloo and ``--amp`` mea
 upstream, neither works there.
 """
 
-from __future__ import annotations
-
 import argparse
 import logging
 import os

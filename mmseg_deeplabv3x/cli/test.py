@@ -1,7 +1,5 @@
 """``tools/test.py``: from a command line to an evaluation."""
 
-from __future__ import annotations
-
 import argparse
 import os.path as osp
 from collections.abc import Sequence

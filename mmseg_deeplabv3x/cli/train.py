@@ -1,7 +1,5 @@
 """``tools/train.py``: from a command line to a training."""
 
-from __future__ import annotations
-
 import argparse
 import os.path as osp
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """How an image is shown to the network in evaluation: output_stride, scales and flips."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Mapping, Sequence
 

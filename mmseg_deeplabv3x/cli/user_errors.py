@@ -1,7 +1,5 @@
 """Errors in what the user gave to a tool: a sentence, without a traceback."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """The processes that load data: they may be killed, hang, or be hit by signals meant for others."""
 
-from __future__ import annotations
-
 import os
 import re
 

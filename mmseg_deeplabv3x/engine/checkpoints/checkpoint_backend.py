@@ -1,7 +1,5 @@
 """Checkpoints on a local disk: whole or not there."""
 
-from __future__ import annotations
-
 import errno
 import os
 import shutil

@@ -1,7 +1,5 @@
 """A checkpoint out of turn, for a run that is about to end."""
 
-from __future__ import annotations
-
 import os.path as osp
 
 from mmengine.hooks import CheckpointHook

@@ -1,7 +1,5 @@
 """Which checkpoint of a work dir a run goes on from; it is read once."""
 
-from __future__ import annotations
-
 import io
 import os.path as osp
 import re

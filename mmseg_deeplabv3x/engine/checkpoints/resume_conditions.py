@@ -1,7 +1,5 @@
 """What the exact course of a run hangs on beside its config."""
 
-from __future__ import annotations
-
 import torch
 from mmengine.dist import get_world_size
 from torch.utils.data import DataLoader

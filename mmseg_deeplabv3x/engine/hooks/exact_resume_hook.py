@@ -1,7 +1,5 @@
 """A resumed run that is the unbroken run."""
 
-from __future__ import annotations
-
 from itertools import chain, islice, repeat
 
 import torch

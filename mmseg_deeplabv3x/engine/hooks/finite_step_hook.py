@@ -1,7 +1,5 @@
 """No step is taken on gradients that are not finite."""
 
-from __future__ import annotations
-
 import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner

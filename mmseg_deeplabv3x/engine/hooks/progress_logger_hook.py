@@ -1,7 +1,5 @@
 """Progress of a test, and the time that an image takes."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 from datetime import timedelta

@@ -1,7 +1,5 @@
 """Checkpoints that no kill and no full disk can spoil."""
 
-from __future__ import annotations
-
 import copy
 import os.path as osp
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Speeds the network up before a test."""
 
-from __future__ import annotations
-
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner

@@ -1,7 +1,5 @@
 """Signals end a training in good order."""
 
-from __future__ import annotations
-
 import logging
 import signal
 import time

@@ -1,7 +1,5 @@
 """Images per second, waiting for data, and memory, in the log of a training."""
 
-from __future__ import annotations
-
 import sys
 from collections import deque
 from resource import RUSAGE_SELF, getrusage
