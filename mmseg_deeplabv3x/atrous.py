@@ -26,11 +26,13 @@ class UnitPlan:
         entry_rate: Rate of the 3x3 convolution that carries the unit's stride, or
             would carry it had it not been removed.
         rate: Rate of every 3x3 convolution after that one. A bottleneck has none.
+        shortcut_rate: Rate at which the shortcut reads the unit's input, if it pools.
     """
 
     stride: int
     entry_rate: int
     rate: int
+    shortcut_rate: int = 1
 
 
 def full_stride(block: int) -> int:
@@ -96,6 +98,7 @@ def plan_block(
     num_units: int,
     multi_grid: Sequence[int] | None = None,
     contract_dilation: bool = True,
+    strides_last: bool = False,
 ) -> tuple[UnitPlan, ...]:
     """Stride and rates of every unit of one block.
 
@@ -114,6 +117,9 @@ def plan_block(
         num_units: Number of residual units in the block.
         multi_grid: Unit rates. Default: all 1.
         contract_dilation: See above; the name is mmseg's. Default: True.
+        strides_last: Whether the stride that leads to the next block stands in this one's last
+            unit, TF-slim's layout. Every unit then reads the map before it, at the block's base
+            rate. Default: False, the stride from the block before stands in the first unit.
 
     Returns:
         One plan for each unit.
@@ -124,15 +130,22 @@ def plan_block(
     check_output_stride(output_stride)
     unit_rates = check_multi_grid(multi_grid, num_units, block)
     base_rate = full_stride(block) // block_output_stride(output_stride, block)
+    rate_before = base_rate if strides_last else max(base_rate // 2, 1)
     strides = [1] * num_units
     entry_rates = [unit_rate * base_rate for unit_rate in unit_rates]
-    if block > 1 and base_rate == 1:
+    if strides_last:
+        next_stride = block_output_stride(output_stride, block + 1)
+        strides[-1] = next_stride // block_output_stride(output_stride, block)
+    elif block > 1 and base_rate == 1:
         strides[0] = 2
     elif block > 1 and contract_dilation:
-        entry_rates[0] = unit_rates[0] * base_rate // 2
+        entry_rates[0] = unit_rates[0] * rate_before
+    shortcut_rates = [rate_before] + [base_rate] * (num_units - 1)
     return tuple(
-        UnitPlan(stride, entry_rate, unit_rate * base_rate)
-        for stride, entry_rate, unit_rate in zip(strides, entry_rates, unit_rates)
+        UnitPlan(stride, entry_rate, unit_rate * base_rate, shortcut_rate)
+        for stride, entry_rate, unit_rate, shortcut_rate in zip(
+            strides, entry_rates, unit_rates, shortcut_rates
+        )
     )
 
 
@@ -141,6 +154,7 @@ def plan_network(
     num_units: Sequence[int],
     multi_grids: Mapping[int, Sequence[int]] | None = None,
     contract_dilation: bool = True,
+    strides_last: bool = False,
 ) -> tuple[tuple[UnitPlan, ...], ...]:
     """Stride and rates of every unit of every block.
 
@@ -149,6 +163,7 @@ def plan_network(
         num_units: Units of block1, block2, ...; (3, 4, 23, 3) for ResNet-101.
         multi_grids: Block number -> its unit rates.
         contract_dilation: See :func:`plan_block`.
+        strides_last: See :func:`plan_block`. The last block has no stride then.
 
     Returns:
         For each block, its tuple of :class:`UnitPlan`.
@@ -159,7 +174,9 @@ def plan_network(
     check_output_stride(output_stride, len(num_units))
     multi_grids = multi_grids or {}
     return tuple(
-        plan_block(block, output_stride, units, multi_grids.get(block), contract_dilation)
+        plan_block(
+            block, output_stride, units, multi_grids.get(block), contract_dilation, strides_last
+        )
         for block, units in enumerate(num_units, start=1)
     )
 

@@ -36,6 +36,23 @@ def test_first_unit_keeps_the_rate_before_its_own_stride():
     assert tuple(unit.entry_rate for unit in entry[3]) == (2, 8, 16)
 
 
+@pytest.mark.parametrize('output_stride', [8, 16, 32])
+def test_strides_in_last_units_as_tf_slim_places_them(output_stride):
+    # slim: once the stride is reached, strides are 1 and multiply the rate of the units after them
+    stride, rate = 4, 1
+    for block, units in enumerate(
+        atrous.plan_network(output_stride, (3, 4, 6, 3), {4: (1, 2, 4)}, strides_last=True), 1
+    ):
+        for number, unit in enumerate(units, 1):
+            unit_rate = (1, 2, 4)[number - 1] if block == 4 else 1
+            nominal = 2 if block < 4 and number == len(units) else 1
+            applied = nominal if stride < output_stride else 1
+            assert (unit.stride, unit.entry_rate) == (applied, rate * unit_rate)
+            stride *= applied
+            rate *= nominal // applied
+    assert stride == output_stride
+
+
 @pytest.mark.parametrize('output_stride', [8, 16, 32, 64, 128, 256])
 @pytest.mark.parametrize('contract', [True, False])
 def test_strides_multiply_to_the_output_stride_and_make_up_for_the_rates(output_stride, contract):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from .resnet import PLAIN
-from .source import CLASSIFIER, Source, by_stage
+from .source import CLASSIFIER, Drop, Source, by_stage
 
 
 def aspp(theirs: str) -> dict[str, str]:
@@ -31,14 +31,11 @@ def pooling_first(key: str, tensor: Tensor) -> Tensor:
     return tensor.roll(len(tensor), dims=1)  # each branch has the projection's own width
 
 
-HEADS = {
+HEAD = {
     **aspp('classifier.0'),
     'classifier.1': 'decode_head.post_conv.conv',
     'classifier.2': 'decode_head.post_conv.bn',
     'classifier.4': 'decode_head.conv_seg',
-    'aux_classifier.0': 'auxiliary_head.convs.0.conv',
-    'aux_classifier.1': 'auxiliary_head.convs.0.bn',
-    'aux_classifier.4': 'auxiliary_head.conv_seg',
 }
 
 # Alone or in DeepLabv3. The first unit does not expand.
@@ -64,11 +61,19 @@ MOBILENET_V3 = {
     'classifier.[03]': CLASSIFIER,
 }
 
+# Auxiliary heads: of a ResNet's it reads block3; of MobileNetV3's, what no backbone here returns.
+AUXILIARY = {
+    'aux_classifier.0': 'auxiliary_head.convs.0.conv',
+    'aux_classifier.1': 'auxiliary_head.convs.0.bn',
+    'aux_classifier.4': 'auxiliary_head.conv_seg',
+}
+INSIDE_A_STAGE = {'aux_classifier.[014]': Drop('auxiliary head on a map inside a stage')}
+
 SOURCES = (
-    Source('torchvision DeepLabv3 on a ResNet', PLAIN | HEADS, value=pooling_first),
+    Source('torchvision DeepLabv3 on a ResNet', PLAIN | HEAD | AUXILIARY, value=pooling_first),
     Source(
         'torchvision MobileNetV3-Large',
-        HEADS | MOBILENET_V3,
+        MOBILENET_V3 | HEAD | INSIDE_A_STAGE,
         units=['', *by_stage(1, 2, 3, 4, 2, 3)],  # theirs are counted from 1
         network="AtrousBackbone around timm's mobilenetv3_large_100 with bn_eps=1e-3",
         value=pooling_first,

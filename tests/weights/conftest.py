@@ -26,6 +26,17 @@ def lively():
 
 
 @pytest.fixture
+def relative_error():
+    """Largest difference of two maps over the largest value of the reference."""
+
+    def relative_error(value, reference):
+        assert value.shape == reference.shape
+        return ((value - reference).abs().max() / reference.abs().max()).item()
+
+    return relative_error
+
+
+@pytest.fixture
 def build():
     """Build a registered module from its config, in evaluation mode."""
 

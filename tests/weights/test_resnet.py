@@ -52,3 +52,31 @@ def test_every_tensor_of_timms(name, network):
     assert set(report.dropped) == {'fc.weight', 'fc.bias'}
     assert len(report.tensors) == len(state) - 2
     assert describe(report.tensors) == f'AtrousResNet({network})'
+
+
+@pytest.mark.parametrize(
+    ('name', 'config'),
+    {
+        'resnet34': dict(depth=34),
+        'resnet50c': dict(depth=50, deep_stem=True),
+        'resnet18d': dict(depth=18, deep_stem=True, avg_down=True),
+        'resnet50d': dict(depth=50, deep_stem=True, avg_down=True),
+        'resnet50s': dict(depth=50, deep_stem=(64, 64, 128)),
+        'resnet50t': dict(depth=50, deep_stem=(24, 32, 64), avg_down=True),
+    }.items(),
+)
+@pytest.mark.parametrize('size', [(65, 97), (64, 90)])
+def test_every_stem_gives_timms_maps_at_any_output_stride(
+    name, config, size, build, lively, relative_error
+):
+    timm = pytest.importorskip('timm', reason='needs timm')
+    theirs = lively(timm.create_model(name))
+    ours = build(type='AtrousResNet', **config)
+    ours.load_state_dict(theirs.state_dict())  # as it is
+    image = torch.randn(1, 3, *size)
+    with torch.no_grad():
+        expected = theirs.forward_features(image)
+        for output_stride in (32, 16, 8):
+            ours.set_output_stride(output_stride)
+            step = 32 // output_stride
+            assert relative_error(ours(image)[-1][..., ::step, ::step], expected) < 1e-5

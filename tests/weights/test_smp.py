@@ -1,4 +1,5 @@
 import pytest
+import torch
 
 from mmseg_deeplabv3x.weights import convert, describe
 
@@ -17,3 +18,22 @@ def test_every_tensor_of_its_deeplabv3(smp, depth):
     assert not report.dropped
     assert len(report.tensors) == len(state)
     assert describe(report.tensors) == f'AtrousResNet(depth={depth})'
+
+
+def test_gives_its_logits(smp, build, lively, relative_error):
+    theirs = lively(
+        smp.DeepLabV3('resnet18', encoder_weights=None, classes=5, encoder_output_stride=8)
+    )
+    ours = build(
+        type='DeepLabV3',
+        output_stride=8,
+        # every convolution of a block has the block's rate there, also the first
+        backbone=dict(type='AtrousResNet', depth=18, contract_dilation=False),
+        decode_head=dict(type='ImagePoolASPPHead', in_channels=512, num_classes=5, post_conv=True),
+    )
+    ours.load_state_dict(theirs.state_dict())
+    image = torch.randn(2, 3, 96, 128)
+    with torch.no_grad():
+        small = ours.decode_head(ours.extract_feat(image))
+        expected = theirs.segmentation_head[0](theirs.decoder(theirs.encoder(image)))
+    assert relative_error(small, expected) < 1e-5

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -15,18 +16,18 @@ def conv(scope, kernel, inputs, outputs):
     yield from ((f'{scope}/BatchNorm/{name}', (outputs,)) for name in BN)
 
 
-def resnet(depth=50, beta=True):
+def resnet(depth=50, beta=True, base=64):
     """Variables of resnet_v1_beta: the shortcut of each block's first unit is a convolution."""
     root = f'resnet_v1_{depth}'
     if beta:
-        yield from conv(f'{root}/conv1_1', 3, 3, 64)
-        yield from conv(f'{root}/conv1_2', 3, 64, 64)
-        yield from conv(f'{root}/conv1_3', 3, 64, 128)
+        yield from conv(f'{root}/conv1_1', 3, 3, base)
+        yield from conv(f'{root}/conv1_2', 3, base, base)
+        yield from conv(f'{root}/conv1_3', 3, base, 2 * base)
     else:
-        yield from conv(f'{root}/conv1', 7, 3, 64)
-    inputs = 128 if beta else 64
+        yield from conv(f'{root}/conv1', 7, 3, base)
+    inputs = 2 * base if beta else base
     for block, units in enumerate({50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}[depth], 1):
-        width = 64 * 2 ** (block - 1)
+        width = base * 2 ** (block - 1)
         for unit in range(1, units + 1):
             scope = f'{root}/block{block}/unit_{unit}/bottleneck_v1'
             if unit == 1:
@@ -160,3 +161,82 @@ def test_checkpoint_that_tensorflow_wrote(build):
         f'{unit}.downsample.1',
     }
     assert set(report.dropped) == {'global_step', 'flag', 'empty_half'}
+
+
+def numpy_conv(x, weights, stride=1, rate=1):
+    """slim's conv2d_same of (height, width, channels): padded alike on both sides, then strided."""
+    size = weights.shape[0]
+    pad = rate * (size // 2)
+    padded = np.pad(x, ((pad, pad), (pad, pad), (0, 0)))
+    height, width = (-(-side // stride) for side in x.shape[:2])
+    result = np.zeros((height, width, weights.shape[3]))
+    for row in range(size):
+        for column in range(size):
+            seen = padded[row * rate :, column * rate :][: x.shape[0] : stride]
+            result += seen[:height, : x.shape[1] : stride] @ weights[row, column]
+    return result
+
+
+def numpy_resnet(x, variables, output_stride):
+    """resnet_v1_50_beta of slim at an output_stride, in float64."""
+
+    def layer(x, scope, relu=True, **where):
+        x = numpy_conv(x, variables[f'{scope}/weights'], **where)
+        gamma, beta, mean, variance = (variables[f'{scope}/BatchNorm/{name}'] for name in BN)
+        x = (x - mean) / np.sqrt(variance + 1e-5) * gamma + beta
+        return np.maximum(x, 0) if relu else x
+
+    root = 'resnet_v1_50'
+    x = layer(x, f'{root}/conv1_1', stride=2)
+    x = layer(layer(x, f'{root}/conv1_2'), f'{root}/conv1_3')
+    # max_pool 3x3, stride 2, SAME: of an odd side it pads one position on both ends
+    padded = np.pad(x, ((1, 1), (1, 1), (0, 0)), constant_values=-np.inf)
+    x = np.max(
+        [
+            padded[r : r + x.shape[0] : 2, c : c + x.shape[1] : 2]
+            for r in (0, 1, 2)
+            for c in (0, 1, 2)
+        ],
+        axis=0,
+    )
+    stride, rate = 4, 1
+    for block, units in enumerate((3, 4, 6, 3), 1):
+        for unit in range(1, units + 1):
+            scope = f'{root}/block{block}/unit_{unit}/bottleneck_v1'
+            nominal = 2 if block < 4 and unit == units else 1
+            here = nominal if stride < output_stride else 1
+            if unit == 1:
+                shortcut = layer(x, f'{scope}/shortcut', relu=False, stride=here)
+            else:
+                shortcut = x[::here, ::here]
+            x = layer(x, f'{scope}/conv1')
+            x = layer(x, f'{scope}/conv2', stride=here, rate=rate)
+            x = np.maximum(shortcut + layer(x, f'{scope}/conv3', relu=False), 0)
+            stride *= here
+            rate *= nominal // here
+    return x
+
+
+@pytest.mark.parametrize('output_stride', [8, 16, 32])
+def test_resnet_computes_what_slim_does(output_stride, build, relative_error):
+    rng = np.random.default_rng(0)
+    variables = {
+        name: rng.normal(scale=np.prod(shape[:3]) ** -0.5, size=shape)
+        if name.endswith('weights')
+        else rng.uniform(0.5, 1.5, shape)
+        for name, shape in resnet(base=4)
+    }
+    ours = build(
+        type='AtrousResNet',
+        depth=50,
+        output_stride=output_stride,
+        base_channels=4,
+        deep_stem=(4, 4, 8),
+        strides_last=True,
+    ).double()
+    ours.load_state_dict({name: torch.from_numpy(value) for name, value in variables.items()})
+    image = rng.normal(size=(65, 97, 3))
+    with torch.no_grad():
+        found = ours(torch.from_numpy(image).permute(2, 0, 1)[None])[-1][0].permute(1, 2, 0)
+    expected = torch.from_numpy(numpy_resnet(image, variables, output_stride))
+    assert relative_error(found, expected) < 1e-12

@@ -2,20 +2,26 @@
 
 from collections.abc import Sequence
 
+from mmcv.cnn import build_conv_layer, build_norm_layer
 from mmseg.models.backbones import ResNet
 from mmseg.registry import MODELS
+from torch import nn
 
 from ... import atrous
+from ..layers.atrous_window import AtrousAvgPool2d
 from ..layers.checkpointed_res_layer import CheckpointedResLayer
 from ..layers.dilation import set_block_dilation
+from ..layers.rebuild import rebuild
+from ..published_weights import PublishedWeightsMixin
 
 
 @MODELS.register_module()
-class AtrousResNet(ResNet):
+class AtrousResNet(PublishedWeightsMixin, ResNet):
     """ResNet whose last strides become atrous rates (paper, sections 3.1 and 3.2).
 
-    It has the stock ``ResNet``'s state-dict keys (``ResNetV1c``'s with ``deep_stem=True``), so
-    weights of mmseg, mmpretrain and torchvision load unchanged.
+    It has the stock ``ResNet``'s state-dict keys (``ResNetV1c``'s with ``deep_stem``, those of
+    ``ResNetV1d`` with ``avg_down`` too). Weights of torchvision, timm, TensorFlow and others load
+    as they are: :class:`PublishedWeightsMixin`.
 
     Departures from mmseg's ResNet: one ``output_stride`` stands for its ``strides`` and
     ``dilations``; a ``multi_grid`` unit rate is multiplied by the block's rate, as in the paper,
@@ -32,11 +38,17 @@ class AtrousResNet(ResNet):
             block's own stride: exact for PyTorch's weights, see
             :func:`mmseg_deeplabv3x.atrous.plan_block`. False gives the rates as the paper writes
             them. Default: True.
+        strides_last: Whether a block's last unit has the stride that leads to the next block, for
+            weights of TensorFlow, in place of that one's first unit, as in PyTorch; the paper's
+            rates are exact then, and ``contract_dilation`` has no effect. Default: False.
         in_channels: Channels of the input. Default: 3.
         base_channels: Channels of the stem and of block1's 3x3 convolutions. Default: 64.
         out_indices: Blocks to return, counted from 0. Default: all four.
-        deep_stem: Three 3x3 convolutions (ResNetV1c) in place of the 7x7 one, which the
-            paper has. Default: False.
+        deep_stem: Three 3x3 convolutions in place of the 7x7 one, which the paper has. True: of
+            (32, 32, 64) channels (ResNetV1c; timm's c and d); or their channels: (64, 64, 128) for
+            timm's s and TensorFlow's beta, (24, 32, 64) for timm's t. Default: False.
+        avg_down: Whether shortcuts with a stride take the mean of 2x2 positions before their
+            convolution (ResNetV1d; timm's d and t). Default: False.
         frozen_stages: Stem (0) and blocks up to this one are not trained. Default: -1, none.
         conv_cfg: Kind of the convolutions. Default: ``Conv2d``.
         norm_cfg: Normalisation. Default: BN.
@@ -52,8 +64,9 @@ class AtrousResNet(ResNet):
 
     Raises:
         KeyError: For another depth.
-        ValueError: For an output_stride that is no power of two from 8 to 32, or a multi_grid
-            that does not fit block4's units.
+        ValueError: For an output_stride that is no power of two from 8 to 32, a multi_grid
+            that does not fit block4's units, a deep_stem of other than three widths, or
+            ``avg_down`` with ``strides_last``; when weights are loaded that do not fit.
     """
 
     def __init__(
@@ -62,10 +75,12 @@ class AtrousResNet(ResNet):
         output_stride: int = 16,
         multi_grid: Sequence[int] | None = None,
         contract_dilation: bool = True,
+        strides_last: bool = False,
         in_channels: int = 3,
         base_channels: int = 64,
         out_indices: Sequence[int] = (0, 1, 2, 3),
-        deep_stem: bool = False,
+        deep_stem: bool | Sequence[int] = False,
+        avg_down: bool = False,
         frozen_stages: int = -1,
         conv_cfg: dict | None = None,
         norm_cfg: dict | None = None,
@@ -77,13 +92,21 @@ class AtrousResNet(ResNet):
     ):
         if pretrained is not None:
             init_cfg = dict(type='Pretrained', checkpoint=pretrained)
+        if avg_down and strides_last:
+            raise ValueError('avg_down pools before a stride in the first unit: no strides_last.')
+        self.stem_widths = (base_channels // 2, base_channels // 2, base_channels)
+        if isinstance(deep_stem, Sequence):
+            self.stem_widths = tuple(deep_stem)
+        if len(self.stem_widths) != 3:
+            raise ValueError(f'deep_stem must be True, False or three widths, but got {deep_stem}.')
         super().__init__(
             depth,
             in_channels=in_channels,
-            stem_channels=base_channels,
+            stem_channels=self.stem_widths[-1],
             base_channels=base_channels,
             out_indices=out_indices,
-            deep_stem=deep_stem,
+            deep_stem=bool(deep_stem),
+            avg_down=avg_down,
             frozen_stages=frozen_stages,
             conv_cfg=conv_cfg,
             norm_cfg=norm_cfg or dict(type='BN'),
@@ -94,7 +117,27 @@ class AtrousResNet(ResNet):
         )
         self.multi_grid = multi_grid
         self.contract_dilation = contract_dilation
+        self.strides_last = strides_last
+        for name in self.res_layers:
+            first, last = getattr(self, name)[0], getattr(self, name)[-1]
+            if avg_down and first.downsample is not None:
+                first.downsample[0] = rebuild(AtrousAvgPool2d, first.downsample[0])
+            if strides_last and last.downsample is None:
+                last.downsample = nn.Sequential(nn.MaxPool2d((1, 1)))
         self.set_output_stride(output_stride)
+
+    def _make_stem_layer(self, in_channels: int, stem_channels: int) -> None:
+        super()._make_stem_layer(in_channels, stem_channels)
+        if not self.deep_stem:
+            return
+        layers = []  # mmseg's has one of base_channels alone
+        for width, stride in zip(self.stem_widths, (2, 1, 1)):
+            conv = build_conv_layer(
+                self.conv_cfg, in_channels, width, 3, stride=stride, padding=1, bias=False
+            )
+            layers += [conv, build_norm_layer(self.norm_cfg, width)[1], nn.ReLU(inplace=True)]
+            in_channels = width
+        self.stem = nn.Sequential(*layers)
 
     def make_res_layer(self, **kwargs) -> CheckpointedResLayer:
         """Build one block; ``ResNet`` calls it."""
@@ -111,6 +154,7 @@ class AtrousResNet(ResNet):
             self.stage_blocks,
             {len(self.stage_blocks): self.multi_grid},
             self.contract_dilation,
+            self.strides_last,
         )
         for name, plan in zip(self.res_layers, plans):
             set_block_dilation(getattr(self, name), plan)

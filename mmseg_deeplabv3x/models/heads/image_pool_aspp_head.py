@@ -42,6 +42,8 @@ class ImagePoolASPPHead(UpsampledLossMixin, BaseDecodeHead):
         channels: Filters of each branch and of the projection. Default: 256.
         projection_kernel: Kernel size of the projection: 1 (the paper's) or mmseg's 3.
             Default: 1.
+        post_conv: Whether a 3x3 convolution with BN and ReLU stands between projection and
+            classifier, as in torchvision's DeepLabv3. Default: False, as in the paper.
         output_stride: The real output_stride of the input; scales the rates. ``DeepLabV3``
             sets it; under another segmentor give the backbone's. Default: 16.
         dropout_ratio: Share of values dropped before the classifier. Default: 0.1.
@@ -75,6 +77,7 @@ class ImagePoolASPPHead(UpsampledLossMixin, BaseDecodeHead):
         image_pool: bool = True,
         channels: int = 256,
         projection_kernel: int = 1,
+        post_conv: bool = False,
         output_stride: int = 16,
         dropout_ratio: float = 0.1,
         norm_cfg: dict | None = None,
@@ -129,6 +132,9 @@ class ImagePoolASPPHead(UpsampledLossMixin, BaseDecodeHead):
             padding=projection_kernel // 2,
             **conv_cfgs,
         )
+        self.post_conv = None
+        if post_conv:
+            self.post_conv = ConvModule(channels, channels, 3, padding=1, **conv_cfgs)
         if self.dropout is not None:
             self.dropout = nn.Dropout(dropout_ratio)
         self.set_output_stride(output_stride)
@@ -164,7 +170,8 @@ class ImagePoolASPPHead(UpsampledLossMixin, BaseDecodeHead):
         if self.image_pool is not None:
             self._check_batch(x)
             branches.insert(0, self.image_pool(x))
-        return self.cls_seg(self._project(branches, x.shape[2:]))
+        x = self._project(branches, x.shape[2:])
+        return self.cls_seg(x if self.post_conv is None else self.post_conv(x))
 
     def _project(self, branches: list[Tensor], size: Sequence[int]) -> Tensor:
         if self.fast and branches[-1].device.type == 'cpu' and not is_recorded():

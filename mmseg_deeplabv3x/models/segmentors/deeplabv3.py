@@ -5,7 +5,6 @@ from collections.abc import Mapping
 import torch
 import torch.nn.functional as F
 from mmengine.config import ConfigDict
-from mmengine.logging import print_log
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
 from torch import Tensor, nn
@@ -13,11 +12,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ... import atrous
 from ..layers.valid_tap_conv import speed_up_convs
+from ..published_weights import PublishedWeightsMixin
 from .fast_prediction import FastPredictionMixin
 
 
 @MODELS.register_module()
-class DeepLabV3(FastPredictionMixin, EncoderDecoder):
+class DeepLabV3(PublishedWeightsMixin, FastPredictionMixin, EncoderDecoder):
     """An ``EncoderDecoder`` whose output_stride is one number, in training and in evaluation.
 
     ``model.train()`` and ``model.eval()`` hand the number to backbone, neck and heads, so that a
@@ -167,20 +167,3 @@ class DeepLabV3(FastPredictionMixin, EncoderDecoder):
         height, width = inputs.shape[2:]
         legal = [atrous.aligned_size(size, self.output_stride) for size in (height, width)]
         return F.pad(inputs, (0, legal[1] - width, 0, legal[0] - height))
-
-    def _load_from_state_dict(self, state_dict, prefix, *args):
-        for key, value in self.state_dict().items():
-            if not key.endswith(('conv_seg.weight', 'conv_seg.bias')):
-                continue
-            theirs = state_dict.get(prefix + key)
-            if theirs is None or len(theirs) == len(value):
-                continue
-            if not self.new_classifier:
-                raise ValueError(
-                    f'The checkpoint has {len(theirs)} classes in {prefix + key}, but the model '
-                    f'has {len(value)}: set num_classes to {len(theirs)}, or new_classifier=True '
-                    'to train a new classifier on the other weights.'
-                )
-            del state_dict[prefix + key]
-            print_log(f'{prefix + key} starts anew: other number of classes.', logger='current')
-        super()._load_from_state_dict(state_dict, prefix, *args)

@@ -22,7 +22,10 @@ def backbone(build):
     [
         dict(depth=50, multi_grid=(1, 2, 4)),
         dict(depth=50, deep_stem=True),
+        dict(depth=50, deep_stem=(6, 5, 7), avg_down=True, multi_grid=(1, 2, 4)),
+        dict(depth=50, strides_last=True, multi_grid=(1, 2, 4)),
         dict(depth=18, multi_grid=(2, 3)),
+        dict(depth=18, avg_down=True),
         dict(depth=34),
     ],
 )
@@ -39,6 +42,22 @@ def test_finer_features_subsampled_are_the_coarser_ones(
     for finer, coarser in zip(maps[fine], maps[coarse]):
         step = round(finer.shape[-1] / coarser.shape[-1])
         assert relative_error(finer[..., ::step, ::step], coarser) < 1e-4
+
+
+def test_units_of_a_block_with_its_stride_last_have_the_papers_rates(backbone):
+    net = backbone(output_stride=16, strides_last=True, multi_grid=(1, 2, 4))
+    units = [unit for name in net.res_layers for unit in getattr(net, name)]
+    assert [unit.conv2.stride[0] for unit in units] == [1, 1, 2, 1, 1, 1, 2, *[1] * 9]
+    assert [unit.conv2.dilation[0] for unit in units[-4:]] == [1, 2, 4, 8]
+
+
+def test_equals_mmsegs_resnetv1d(build, backbone):
+    ours = backbone(deep_stem=True, avg_down=True, output_stride=32)
+    stock = build(type='ResNetV1d', depth=50, base_channels=8, stem_channels=8)
+    ours.load_state_dict(stock.state_dict())
+    image = torch.randn(1, 3, 65, 90)
+    with torch.no_grad():
+        assert all(torch.equal(*pair) for pair in zip(ours(image), stock(image)))
 
 
 @pytest.mark.parametrize('depth', [101, 152])
