@@ -41,21 +41,9 @@ def prepare_camvid(
     downloads: str | os.PathLike = 'data/downloads',
     counts: Mapping[str, int] = COUNTS,
 ) -> str:
-    """Convert SegNet's CamVid.
+    """Convert SegNet's CamVid; arguments, result and errors as in :mod:`mmseg_deeplabv3x.prepare`.
 
-    Args:
-        root: The folder to make or to check.
-        sources: Folders and archives that hold SegNet's version; by default what is in ``root``,
-            and if that is nothing, SegNet's repository is downloaded.
-        downloads: Folder for what is downloaded.
-        counts: Images of each split. The test split may be missing, no config reads it.
-
-    Returns:
-        What is there now, in words.
-
-    Raises:
-        FileNotFoundError: If images or masks are missing.
-        ValueError: If a split has another number of images, or a mask is damaged.
+    The test split may be missing, no config reads it.
     """
     with Output(root) as out:
         if not sources and not out.names('images/val/*.jpg'):

@@ -59,21 +59,10 @@ def prepare_cityscapes(
     sources: Sequence[str | os.PathLike] = (),
     counts: Mapping[str, int] = COUNTS,
 ) -> str:
-    """Make the masks of train ids, beside the images.
+    """Make the masks of train ids; arguments and errors as in :mod:`mmseg_deeplabv3x.prepare`.
 
-    Args:
-        root: The folder to make or to complete.
-        sources: Folders and archives that hold Cityscapes; by default ``root`` itself, where the
-            official archives may have been unpacked.
-        counts: Images of each split; splits that are not given are left out, and one of
-            train_extra that is all black may be.
-
-    Returns:
-        What is there now, in words.
-
-    Raises:
-        FileNotFoundError: If nothing is there, or images or masks are missing.
-        ValueError: If a split has another number of images, or a label file is damaged.
+    Without ``sources`` the official archives may lie unpacked in ``root``; they cannot be
+    downloaded. Splits that are not given are left out, and the black image of train_extra may be.
     """
     with Output(root) as out:
         if not sources and not out.root.is_dir():

@@ -85,20 +85,14 @@ def prepare_coco(
     """Paint VOC's classes from COCO's instances, and keep the images that show enough of them.
 
     Args:
-        root: The folder to make or to check.
-        sources: Folders and archives that hold COCO 2017; by default, if nothing is in ``root``,
-            the official archives are downloaded.
-        downloads: Folder for what is downloaded.
+        root: As the next two, see :mod:`mmseg_deeplabv3x.prepare`; result and errors too.
+        sources: See there.
+        downloads: See there.
         min_pixels: An image is kept if more pixels than this belong to VOC's objects.
-
-    Returns:
-        What is there now, in words.
 
     Raises:
         ImportError: If pycocotools is missing.
-        FileNotFoundError: If annotations or images are missing.
-        ValueError: If the annotations are no instances of COCO, or ``root`` was made with another
-            ``min_pixels``.
+        ValueError: Also if ``root`` was made with another ``min_pixels``.
     """
     with Output(root) as out:
         _check_record(out, min_pixels)

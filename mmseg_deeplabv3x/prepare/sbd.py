@@ -49,18 +49,10 @@ def prepare_sbd(
 
     Args:
         root: VOC's root, prepared before.
-        sources: Folders and archives that hold SBD; by default, if train_aug is not there, the
-            official archive is downloaded.
-        downloads: Folder for what is downloaded.
+        sources: As ``downloads``, see :mod:`mmseg_deeplabv3x.prepare`; result and errors too.
+        downloads: See there.
         counts: Names that each of the four lists holds.
         total: Names that train_aug must hold.
-
-    Returns:
-        What is there now, in words.
-
-    Raises:
-        FileNotFoundError: If VOC, SBD's lists, a mask or an image is missing.
-        ValueError: If train_aug has another number of names, or a mask is damaged.
     """
     with Output(root) as out:
         for split in ('train', 'val'):

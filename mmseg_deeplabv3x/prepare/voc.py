@@ -48,19 +48,7 @@ def prepare_voc(
 ) -> str:
     """Put VOC 2012 where the configs expect it, and check it.
 
-    Args:
-        root: The folder to make or to check.
-        sources: Folders and archives that hold it; by default what is in ``root``, and if that is
-            nothing, the official archive is downloaded.
-        downloads: Folder for what is downloaded.
-        counts: Names that each list must hold.
-
-    Returns:
-        What is there now, in words.
-
-    Raises:
-        FileNotFoundError: If a list, an image or a mask is missing.
-        ValueError: If a list has another length, or a mask is not one of VOC.
+    Arguments, result and errors are those of :mod:`mmseg_deeplabv3x.prepare`.
     """
     with Output(root) as out:
         if not sources and not out.has(split_name('trainval')):
