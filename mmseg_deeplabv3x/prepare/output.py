@@ -89,12 +89,10 @@ class Output:
 
     def place(self, source: Path, name: str) -> None:
         """Put a file in as it is: as a hard link where the disk allows, else as a copy."""
-        target = self.files / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            os.link(source.resolve(), target)
-        except OSError:
-            with self.writing(name) as temporary:
+        with self.writing(name) as temporary:
+            try:
+                os.link(source.resolve(), temporary)
+            except OSError:
                 shutil.copyfile(source, temporary)
 
     def _finish(self) -> None:
