@@ -6,9 +6,8 @@ import re
 import ssl
 import time
 from dataclasses import dataclass
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPException
 from pathlib import Path
-from typing import BinaryIO
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
@@ -105,29 +104,20 @@ def _fetch_rest(url: str, partial: Path) -> bool:
         partial.unlink(missing_ok=True)
         return False
     with response:
-        start, total = _extent(response)
+        start, total = 0, response.length
+        content = re.match(r'bytes (\d+)-\d+/(\d+)', response.headers.get('Content-Range', ''))
+        if response.status == 206 and content:
+            start, total = map(int, content.groups())
         if start not in (0, have):
             raise HTTPException(f'the server sends bytes from {start} on, not from {have} on')
-        with open(partial, 'ab' if start else 'wb') as file:
-            _copy(response, file, partial.stem, start, total)
+        with (
+            open(partial, 'ab' if start else 'wb') as file,
+            Progress(partial.stem, total, start, lambda size: f'{size / 1e6:.1f} MB') as progress,
+        ):
+            while block := response.read(BLOCK):
+                file.write(block)
+                progress.advance(len(block))
     return total is None or _size(partial) == total
-
-
-def _extent(response: HTTPResponse) -> tuple[int, int | None]:
-    """The first byte that a response brings, and the length of the whole file, if it says so."""
-    content = re.match(r'bytes (\d+)-\d+/(\d+)', response.headers.get('Content-Range', ''))
-    if response.status == 206 and content:
-        return int(content.group(1)), int(content.group(2))
-    length = response.headers.get('Content-Length')
-    return 0, int(length) if length else None
-
-
-def _copy(response: HTTPResponse, file: BinaryIO, name: str, done: int, total: int | None) -> None:
-    """Copy a response into a file and show how far it is."""
-    with Progress(name, total, done, show=lambda size: f'{size / 1e6:.1f} MB') as progress:
-        while block := response.read(BLOCK):
-            file.write(block)
-            progress.advance(len(block))
 
 
 def _check_md5(partial: Path, remote: Remote) -> None:
