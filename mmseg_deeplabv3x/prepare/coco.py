@@ -49,27 +49,11 @@ RECORD = 'coco.json'
 
 # COCO's category id of each of VOC's classes, in VOC's order; background (0) has none.
 CATEGORIES = (
-    5,  # aeroplane
-    2,  # bicycle
-    16,  # bird
-    9,  # boat
-    44,  # bottle
-    6,  # bus
-    3,  # car
-    17,  # cat
-    62,  # chair
-    21,  # cow
-    67,  # diningtable
-    18,  # dog
-    19,  # horse
-    4,  # motorbike
-    1,  # person
-    64,  # pottedplant
-    20,  # sheep
-    63,  # sofa
-    7,  # train
-    72,  # tvmonitor
-)
+    5, 2, 16, 9, 44,  # aeroplane, bicycle, bird, boat, bottle
+    6, 3, 17, 62, 21,  # bus, car, cat, chair, cow
+    67, 18, 19, 4, 1,  # diningtable, dog, horse, motorbike, person
+    64, 20, 63, 7, 72,  # pottedplant, sheep, sofa, train, tvmonitor
+)  # fmt: skip
 VOC_IDS = {category: number for number, category in enumerate(CATEGORIES, start=1)}
 
 ANNOTATIONS = re.compile(r'(?:^|/)annotations/instances_(train|val)2017\.json$')
