@@ -72,7 +72,7 @@ class Progress:
 
 
 def track(items: Iterable, title: str, total: int | None = None) -> Iterator:
-    """Pass items on and show how many are done.
+    """Pass items on and show how many are done; without items nothing is shown.
 
     Args:
         items: What to go through.
@@ -84,6 +84,8 @@ def track(items: Iterable, title: str, total: int | None = None) -> Iterator:
     """
     if total is None and hasattr(items, '__len__'):
         total = len(items)
+    if total == 0:
+        return
     with Progress(title, total) as progress:
         for item in items:
             yield item

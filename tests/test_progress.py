@@ -76,6 +76,11 @@ def test_bytes_of_a_download_that_goes_on(clock, capsys):
     assert first == 'x.zip: 2 kB of 3 kB, 0:00:10 left' and last.startswith('x.zip: 2 kB of 3 kB')
 
 
+def test_nothing_is_shown_of_nothing(capsys):
+    assert not [*track([], 'Reading')] and not [*track(iter(()), 'Reading', 0)]
+    assert not capsys.readouterr().out
+
+
 def test_a_total_that_is_not_known(clock, capsys):
     for _ in track(iter('abc'), 'Reading'):
         clock.now += 6

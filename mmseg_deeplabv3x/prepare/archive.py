@@ -55,8 +55,6 @@ def unpack(
         with zipfile.ZipFile(archive) if is_zip else tarfile.open(archive) as file:
             members = (_zip_members if is_zip else _tar_members)(file, archive)
             chosen = [(name, read) for name, (read, _) in members.items() if wanted(name)]
-            if not chosen:
-                return
             _check_room(archive, sum(members[name][1] for name, _ in chosen), folder)
             for number, (name, read) in enumerate(track(chosen, f'Unpacking {archive}')):
                 target = folder / f'{number}_{Path(name).name}'

@@ -49,9 +49,7 @@ def prepare_camvid(
         if not sources and not out.names('images/val/*.jpg'):
             sources = [download(ARCHIVE, downloads)]
         wanted = find_files(sources, FILES, lambda name: not out.has(target(name)), out.scratch)
-        tasks = list(wanted)
-        if tasks:
-            map_files(partial(_convert, out), tasks, 'Converting images and masks')
+        map_files(partial(_convert, out), list(wanted), 'Converting images and masks')
         found = {split: _check_split(out, split, count) for split, count in counts.items()}
     return f'{root}: ' + ', '.join(f'{split} {count}' for split, count in found.items() if count)
 

@@ -77,8 +77,7 @@ def prepare_cityscapes(
                 out.place(path, name)
             elif path.suffix == '.png' or mask_name(name) not in labels:
                 labels[mask_name(name)] = path
-        if labels:
-            map_files(partial(_convert, out), list(labels.items()), 'Making masks')
+        map_files(partial(_convert, out), list(labels.items()), 'Making masks')
         found = _check_splits(out, counts)
     return f'{root}: ' + ', '.join(f'{split} {count}' for split, count in found.items())
 
@@ -141,12 +140,14 @@ def _convert(out: Output, task: tuple[str, Path]) -> None:
 
 def _check_splits(out: Output, counts: Mapping[str, int]) -> dict[str, int]:
     """Images and masks that are there, by split; refuses half splits."""
+
+    def there(kind: str, split: str, suffix: str = '') -> set[str]:
+        names = out.names(f'{kind}/{split}/*/*_{kind}{suffix}.png')
+        return {re.sub(rf'^{kind}/|_{kind}{suffix}\.png$', '', name) for name in names}
+
     found = {}
     for split, count in counts.items():
-        images = {
-            re.sub(r'^leftImg8bit/|_leftImg8bit\.png$', '', name)
-            for name in out.names(f'leftImg8bit/{split}/*/*_leftImg8bit.png')
-        }
+        images = there('leftImg8bit', split)
         removed = {BLACK} - images if split == 'train_extra' else set()
         if images and len(images) not in (count, count - len(removed)):
             reason = 'some are missing' if len(images) < count else 'some are not of Cityscapes'
@@ -156,11 +157,7 @@ def _check_splits(out: Output, counts: Mapping[str, int]) -> dict[str, int]:
             )
         masked = set()
         for kind in ('gtFine', 'gtCoarse'):
-            masks = {
-                re.sub(rf'^{kind}/|_{kind}_labelTrainIds\.png$', '', name)
-                for name in out.names(f'{kind}/{split}/*/*_{kind}_labelTrainIds.png')
-            }
-            masks -= removed
+            masks = there(kind, split, '_labelTrainIds') - removed
             if masks and masks != images:
                 raise FileNotFoundError(
                     f'{kind}/{split} has masks for {len(masks)} images, leftImg8bit/{split} has '

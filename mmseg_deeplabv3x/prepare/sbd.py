@@ -134,8 +134,7 @@ def _make(
             f'SBD lacks the masks of {len(missing)} images of train_aug, such as '
             f'cls/{min(missing)}.mat; name a complete copy with --from.'
         )
-    if mats:
-        map_files(partial(_convert, out), mats, 'Converting masks')
+    map_files(partial(_convert, out), mats, 'Converting masks')
     if not out.has(split_name('train_aug')):
         with out.writing(split_name('train_aug')) as new:
             write_split(new, names)

@@ -65,8 +65,7 @@ def prepare_voc(
         for name in out.names('SegmentationClass/*.png'):
             if not _has_palette(out.path(name)):
                 masks[name] = out.path(name)
-        if masks:
-            map_files(partial(_put_mask, out), list(masks.items()), 'Checking masks')
+        map_files(partial(_put_mask, out), list(masks.items()), 'Checking masks')
 
         for split, names in splits.items():
             needed = [f'JPEGImages/{name}.jpg' for name in names]
