@@ -12,8 +12,9 @@ class DeepLabPolyLR(PolyLR):
     along, and its last iteration, N - 1, trains with ``eta_min``. This one divides by N, so that
     its last iteration still learns.
 
-    Each value is computed from the base value, not from the one before. So rounding errors do not
-    add up, and within its range this scheduler alone decides.
+    Each value is computed from the first one, not from the one before, so that rounding errors do
+    not add up. Where another schedule changes the rate too, a warm-up that overlaps say, both
+    multiply, as stock schedules do.
 
     Args:
         optimizer: Optimizer, wrapped or not.
@@ -49,16 +50,35 @@ class DeepLabPolyLR(PolyLR):
         stock schedulers take the old ``end`` with the state, and then hold the last value.
 
         Args:
-            state_dict: What :meth:`state_dict` gave.
+            state_dict: What :meth:`state_dict` gave; the optimizer has its own already.
         """
-        super().load_state_dict(dict(state_dict, end=self.end))
+        end = self.end
+        super().load_state_dict(state_dict)
+        if self.last_step >= 0:
+            self._follow_others(self.last_step)
+        self.end = end
         if self.begin <= self._global_step < self.end:
             self.last_step = self._global_step - self.begin
-            for group, value in zip(self.optimizer.param_groups, self._get_value()):
+            for group, value in zip(self.optimizer.param_groups, self._values()):
                 group[self.param_name] = value
+            self._last_value = self._values()
 
     def _get_value(self):
-        left = 1 - self.last_step / (self.end - self.begin)
-        return [
-            self.eta_min + (base - self.eta_min) * left**self.power for base in self.base_values
+        self._follow_others(self.last_step - 1)
+        return self._values()
+
+    def _follow_others(self, step):
+        """Find where the curve starts that has, at the last step, the value that is there now."""
+        now = [group[self.param_name] for group in self.optimizer.param_groups]
+        if step < 0:
+            self._starts = self._last_value = [None] * len(now)
+        self._starts = [
+            start if value == last else (value - self.eta_min) / self._curve(max(step, 0))
+            for start, last, value in zip(self._starts, self._last_value, now)
         ]
+
+    def _curve(self, step):
+        return (1 - step / (self.end - self.begin)) ** self.power
+
+    def _values(self):
+        return [self.eta_min + start * self._curve(self.last_step) for start in self._starts]

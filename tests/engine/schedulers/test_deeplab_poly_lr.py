@@ -99,6 +99,42 @@ def test_after_a_warm_up_the_curve_starts_at_the_base_rate():
     assert rates[10:] == pytest.approx(expected, rel=1e-12, abs=0)
 
 
+@pytest.mark.parametrize('eta_min', [0.0, 1e-4])
+@pytest.mark.parametrize('warm_up_first', [True, False])
+@pytest.mark.parametrize('stop', [None, 3, 60])
+def test_beside_a_schedule_that_overlaps_both_multiply(eta_min, warm_up_first, stop):
+    def build(optimizer, end):
+        kinds = [
+            lambda: LinearLR(optimizer, start_factor=0.1, begin=0, end=10, by_epoch=False),
+            lambda: DeepLabPolyLR(optimizer, by_epoch=False, end=end, eta_min=eta_min),
+        ]
+        return [kind() for kind in (kinds if warm_up_first else kinds[::-1])]
+
+    optimizer = sgd(0.1)
+    schedulers = build(optimizer, 100)
+    rates = [rate for (rate,) in follow(optimizer, schedulers, stop or 100)]
+    if stop:
+        states = copy.deepcopy([part.state_dict() for part in (optimizer, *schedulers)])
+        optimizer = sgd(0.1)
+        schedulers = build(optimizer, 100)
+        for part, state in zip((optimizer, *schedulers), states):
+            part.load_state_dict(state)
+        rates += [rate for (rate,) in follow(optimizer, schedulers, 100 - stop)]
+    stock_optimizer = sgd(0.1)
+    order = [LinearLR, PolyLR] if warm_up_first else [PolyLR, LinearLR]
+    arguments = {
+        LinearLR: dict(start_factor=0.1, begin=0, end=10),
+        PolyLR: dict(power=0.9, end=101, eta_min=eta_min),  # `end` of the same curve
+    }
+    stock = [kind(stock_optimizer, by_epoch=False, **arguments[kind]) for kind in order]
+    expected = [rate for (rate,) in follow(stock_optimizer, stock, 100)]
+    assert rates == pytest.approx(expected, rel=1e-12, abs=0)
+    if not eta_min:
+        factors = [min(0.1 + 0.9 * iteration / 9, 1) for iteration in range(100)]
+        formula = [poly(0.1 * factor, i, 100) for i, factor in enumerate(factors)]
+        assert rates == pytest.approx(formula, rel=1e-12, abs=0)
+
+
 def test_eta_min_and_power():
     optimizer = sgd(1.0)
     scheduler = DeepLabPolyLR(optimizer, by_epoch=False, end=10, power=2.0, eta_min=0.2)
