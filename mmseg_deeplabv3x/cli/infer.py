@@ -28,6 +28,7 @@ from .arguments import checkpoint_file, config_or_dash, output_stride
 from .messages import install_messages
 from .tta import use_tta
 from .user_errors import exit_on_user_error
+from .zoo import ZOO, from_zoo
 
 
 def infer(argv: Sequence[str] | None = None) -> int:
@@ -40,7 +41,7 @@ def infer(argv: Sequence[str] | None = None) -> int:
         Exit status: 1 if a file could not be read or written, else 0.
     """
     parser = infer_parser()
-    args = parser.parse_args(argv)
+    args = _parse(parser, argv)
     install_messages()
     named = sys.stdin.read().splitlines() if args.inputs == ['-'] else args.inputs
     with exit_on_user_error(parser.prog):
@@ -51,28 +52,46 @@ def infer(argv: Sequence[str] | None = None) -> int:
     return jobs.run(predictor)
 
 
+def _parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
+    """Tell config and checkpoint from inputs: with ``--zoo`` there are inputs alone."""
+    args = parser.parse_args(argv)
+    args.config, args.checkpoint, args.inputs = None, None, args.words
+    if not args.zoo:
+        if len(args.words) < 3:
+            parser.error('expected CONFIG, CHECKPOINT and at least one INPUT, or --zoo and INPUT')
+        try:
+            args.config = config_or_dash(args.words[0])
+            args.checkpoint = checkpoint_file(args.words[1])
+        except argparse.ArgumentTypeError as error:
+            parser.error(str(error))
+        args.inputs = args.words[2:]
+    return args
+
+
 def infer_parser() -> argparse.ArgumentParser:
     """The command line of ``tools/infer.py``."""
     parser = argparse.ArgumentParser(
+        usage='%(prog)s CONFIG CHECKPOINT INPUT [INPUT ...] -o OUT [options]\n'
+        '       %(prog)s --zoo NAME INPUT [INPUT ...] -o OUT [options]',
         description='Segment images, folders of images and videos.',
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="""examples:
   %(prog)s - work_dirs/x/iter_30000.pth photos -o results
+  %(prog)s --zoo r101-voc photos -o results
   %(prog)s configs/deeplabv3x_r101_os8_voc.py weights.pth a.jpg 'more/**/*.png' -o results --tta""",
     )
     parser.add_argument(
-        'config', type=config_or_dash, help='config file; - takes the config in the checkpoint'
-    )
-    parser.add_argument(
-        'checkpoint',
-        type=checkpoint_file,
-        help='weights; or a file of tools/export.py, which needs no config: give -',
-    )
-    parser.add_argument(
-        'inputs',
+        'words',
         nargs='+',
-        metavar='INPUT',
-        help='images, videos, folders (sub-folders are kept) and patterns; - reads a list on stdin',
+        metavar='CONFIG CHECKPOINT INPUT',
+        help='CONFIG: a file; - takes the config in the checkpoint. CHECKPOINT: weights; or a file '
+        'of tools/export.py, which needs no config: give -. INPUT: images, videos, folders '
+        '(sub-folders are kept) and patterns; - reads a list on stdin',
+    )
+    parser.add_argument(
+        '--zoo',
+        choices=ZOO,
+        help="in place of CONFIG and CHECKPOINT: one of mmseg's published models, downloaded once",
     )
     parser.add_argument(
         '-o',
@@ -134,8 +153,11 @@ def _at_least_1(text: str) -> int:
 
 def _predictor(args: argparse.Namespace) -> DeepLabV3Predictor:
     config = args.config
+    if args.zoo:
+        config, args.checkpoint = from_zoo(args.zoo)
     if args.tta:
-        config = Config.fromfile(config) if config else checkpoint_config(args.checkpoint)
+        if not isinstance(config, Config):
+            config = Config.fromfile(config) if config else checkpoint_config(args.checkpoint)
         use_tta(config)
     return DeepLabV3Predictor(
         config,
