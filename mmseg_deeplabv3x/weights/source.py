@@ -1,7 +1,5 @@
 """What a source of weights is: a table from its modules to ours."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -5,8 +5,6 @@ listed in a last block. Its values are protocol buffers that say where in the da
 lies (``tensorflow/core/protobuf/tensor_bundle.proto``).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -3,8 +3,6 @@
 Names are those that ``research/deeplab`` and ``research/slim`` of tensorflow/models give.
 """
 
-from __future__ import annotations
-
 from torch import Tensor
 
 from .source import CENTRED, CLASSIFIER, Drop, Source, by_stage

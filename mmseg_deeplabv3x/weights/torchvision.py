@@ -1,7 +1,5 @@
 """DeepLabv3 of torchvision."""
 
-from __future__ import annotations
-
 from torch import Tensor
 
 from .resnet import PLAIN
