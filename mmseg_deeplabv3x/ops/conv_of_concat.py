@@ -27,15 +27,14 @@ def conv_of_concat(maps: Sequence[Tensor], weight: Tensor, bias: Tensor | None =
     size = tuple(max(m.shape[side] for m in maps) for side in (2, 3))
     total = 0 if bias is None else bias[:, None, None]
     for part, own in zip(maps, weight.split([m.shape[1] for m in maps], dim=1)):
-        convolve = _spread_conv if part.shape[2:] != size else _same_conv
-        more = convolve(part, own, size)
+        more = _same_conv(part, own) if part.shape[2:] == size else _spread_conv(part, own, size)
         # into memory that is there already, unless a gradient is to follow
         in_place = more.shape[2:] == size and not torch.is_grad_enabled()
         total = more.add_(total) if in_place else total + more
     return total
 
 
-def _same_conv(part, weight, size):
+def _same_conv(part, weight):
     if weight.shape[2] == 1:
         return pointwise_conv2d(part, weight)
     return F.conv2d(part, weight, padding=weight.shape[2] // 2)
@@ -43,16 +42,9 @@ def _same_conv(part, weight, size):
 
 def _spread_conv(value, weight, size):
     """Convolve a map that has the same value everywhere."""
-    kernel = weight.shape[2]
-    if kernel == 1:
+    if weight.shape[2] == 1:
         return F.conv2d(value, weight)  # added by broadcasting
-    # only the border differs: one position stands for all inside it
-    small = [min(side, kernel) for side in size]
-    result = F.conv2d(value.expand(-1, -1, *small), weight, padding=kernel // 2)
-    for axis, side in zip((2, 3), size):
-        if side > kernel:
-            half = kernel // 2
-            middle = [half] * (side - 2 * half)
-            index = [*range(half), *middle, *range(half + 1, kernel)]
-            result = result.index_select(axis, torch.tensor(index, device=value.device))
-    return result
+    # what each tap adds where it falls on the map: a map of ones, convolved for each image
+    taps = torch.einsum('ncij,ockl->nokl', value, weight).flatten(0, 1)[:, None]
+    spread = F.conv2d(value.new_ones(1, 1, *size), taps, padding=weight.shape[2] // 2)
+    return spread.view(len(value), len(weight), *size)
