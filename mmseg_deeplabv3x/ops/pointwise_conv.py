@@ -4,9 +4,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# PyTorch's bound, see pointwise_conv2d
-_BATCH = 16
-
 
 def pointwise_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Equal to ``conv2d`` with 1x1 filters up to rounding, forward and backward by oneDNN.
@@ -25,26 +22,16 @@ def pointwise_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> T
     Returns:
         (N, O, H, W).
     """
-    if not _serves(x):
-        return F.conv2d(x, weight, bias)
-    y = F.conv2d(_row_batch(x), weight, bias)
-    n, _, height, width = x.shape
-    return y.permute(0, 2, 3, 1).reshape(n, height, width, len(weight)).permute(0, 3, 1, 2)
-
-
-def _row_batch(x: Tensor) -> Tensor:
-    """The rows of maps, (N, C, H, W), as a batch, (N * H, C, W, 1)."""
     n, channels, height, width = x.shape
-    rows = x.permute(0, 2, 3, 1).reshape(n * height, width, 1, channels)
-    return rows.permute(0, 3, 1, 2)
-
-
-def _serves(x: Tensor) -> bool:
-    return (
+    if not (
         x.device.type == 'cpu'
         and x.dtype == torch.float32
         and x.stride(1) == 1
-        and len(x) < _BATCH
+        and n < 16
         and torch.get_num_threads() == 1
         and torch.backends.mkldnn.is_available()
-    )
+    ):
+        return F.conv2d(x, weight, bias)
+    rows = x.permute(0, 2, 3, 1).reshape(n * height, width, 1, channels).permute(0, 3, 1, 2)
+    y = F.conv2d(rows, weight, bias)
+    return y.permute(0, 2, 3, 1).reshape(n, height, width, len(weight)).permute(0, 3, 1, 2)
