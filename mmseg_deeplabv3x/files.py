@@ -5,7 +5,6 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 
 def write_file(path: str | os.PathLike, content: str | bytes) -> None:
@@ -39,27 +38,6 @@ def written_aside(path: str | os.PathLike) -> Iterator[Path]:
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)
-
-
-@contextmanager
-def folder_written_aside(path: str | os.PathLike) -> Iterator[Path]:
-    """Where to write a folder that takes its name at the end, and is removed after an error.
-
-    Args:
-        path: The folder; one that is there is replaced.
-
-    Yields:
-        An empty folder on the same disk.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=f'.{path.name}.', dir=path.parent) as aside:
-        new = Path(aside, 'new')
-        new.mkdir()
-        yield new
-        if path.exists() and any(path.iterdir()):
-            os.replace(path, Path(aside, 'old'))
-        os.replace(new, path)
 
 
 def remove_unfinished(folder: str | os.PathLike) -> None:

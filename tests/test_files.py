@@ -2,12 +2,7 @@
 
 import pytest
 
-from mmseg_deeplabv3x.files import (
-    folder_written_aside,
-    remove_unfinished,
-    write_file,
-    written_aside,
-)
+from mmseg_deeplabv3x.files import remove_unfinished, write_file, written_aside
 
 
 @pytest.mark.parametrize('content,expected', [('é\n', b'\xc3\xa9\n'), (b'\x00\xff', b'\x00\xff')])
@@ -39,26 +34,6 @@ def test_an_error_while_writing_leaves_the_old_file_and_nothing_else(tmp_path):
         aside.write_text('half')
         raise KeyError
     assert path.read_text() == 'old' and list(tmp_path.iterdir()) == [path]
-
-
-def test_a_folder_appears_whole_and_replaces_what_is_there(tmp_path):
-    root = tmp_path / 'new/er'
-    for content in ('first', 'second'):
-        with folder_written_aside(root) as aside:
-            (aside / content).touch()
-            assert not (root / content).exists()
-        assert [path.name for path in root.iterdir()] == [content]
-    assert list(root.parent.iterdir()) == [root]
-
-
-def test_a_folder_that_fails_leaves_the_old_one_and_nothing_else(tmp_path):
-    root = tmp_path / 'root'
-    root.mkdir()
-    (root / 'old').touch()
-    with pytest.raises(KeyError), folder_written_aside(root) as aside:
-        (aside / 'half').touch()
-        raise KeyError
-    assert list(tmp_path.rglob('*')) == [root, root / 'old']
 
 
 def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):

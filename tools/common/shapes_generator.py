@@ -14,8 +14,12 @@ What makes it a problem for a segmentation head and not only for a classifier of
 """
 
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import cv2
 import numpy as np
@@ -23,7 +27,6 @@ from PIL import Image
 
 from mmseg_deeplabv3x.datasets import ShapesDataset
 from mmseg_deeplabv3x.datasets.parallel import map_files
-from mmseg_deeplabv3x.files import folder_written_aside
 
 CLASSES = ShapesDataset.METAINFO['classes']
 PALETTE = [tuple(colour) for colour in ShapesDataset.METAINFO['palette']]
@@ -108,6 +111,27 @@ def draw_scene(rng: np.random.Generator, size: tuple[int, int]) -> tuple[np.ndar
         ``CLASSES`` and 255 along the outside of every object.
     """
     return _Scene(rng, size).draw()
+
+
+@contextmanager
+def folder_written_aside(path: str | os.PathLike) -> Iterator[Path]:
+    """Where to write a folder that takes its name at the end, and is removed after an error.
+
+    Args:
+        path: The folder; one that is there is replaced.
+
+    Yields:
+        An empty folder on the same disk.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f'.{path.name}.', dir=path.parent) as aside:
+        new = Path(aside, 'new')
+        new.mkdir()
+        yield new
+        if path.exists() and any(path.iterdir()):
+            os.replace(path, Path(aside, 'old'))
+        os.replace(new, path)
 
 
 def _is_made(root: Path, arguments: dict, overwrite: bool) -> bool:

@@ -3,7 +3,13 @@ import hashlib
 import numpy as np
 import pytest
 from common import shapes_generator
-from common.shapes_generator import CLASSES, PALETTE, draw_scene, generate_shapes
+from common.shapes_generator import (
+    CLASSES,
+    PALETTE,
+    draw_scene,
+    folder_written_aside,
+    generate_shapes,
+)
 from PIL import Image
 
 LIST = 'ImageSets/Segmentation/train.txt'
@@ -150,3 +156,23 @@ def test_void_lies_between_different_classes(labels):
         for a, b in ((image[1:], image[:-1]), (image[:, 1:], image[:, :-1])):
             touching = (a != b) & (a != 255) & (b != 255)
             assert not touching.any()
+
+
+def test_a_folder_appears_whole_and_replaces_what_is_there(tmp_path):
+    root = tmp_path / 'new/er'
+    for content in ('first', 'second'):
+        with folder_written_aside(root) as aside:
+            (aside / content).touch()
+            assert not (root / content).exists()
+        assert [path.name for path in root.iterdir()] == [content]
+    assert list(root.parent.iterdir()) == [root]
+
+
+def test_a_folder_that_fails_leaves_the_old_one_and_nothing_else(tmp_path):
+    root = tmp_path / 'root'
+    root.mkdir()
+    (root / 'old').touch()
+    with pytest.raises(KeyError), folder_written_aside(root) as aside:
+        (aside / 'half').touch()
+        raise KeyError
+    assert list(tmp_path.rglob('*')) == [root, root / 'old']
