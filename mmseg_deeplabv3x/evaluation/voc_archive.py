@@ -6,7 +6,6 @@ import os
 import tarfile
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
 
 from ..datasets.lists import first_few, read_split
 from ..datasets.parallel import map_files
@@ -64,8 +63,12 @@ def pack_voc(
         written_aside(out) as aside,
         open(aside, 'wb') as file,
         gzip.GzipFile('', 'wb', 9, file, 0) as packed,  # without a name and a time
+        tarfile.open(fileobj=packed, mode='w') as archive,
     ):
-        _write_tar(packed, names, masks)
+        for name, mask in zip(names, masks):
+            info = tarfile.TarInfo(f'{FOLDER}/{name}.png')  # without a time and an owner
+            info.size = len(mask)
+            archive.addfile(info, io.BytesIO(mask))
     return out
 
 
@@ -81,12 +84,3 @@ def _mask(predictions: Path, root: Path, name: str) -> bytes:
     content = io.BytesIO()
     save_voc_mask(content, ids)
     return content.getvalue()
-
-
-def _write_tar(file: BinaryIO, names: list[str], masks: list[bytes]) -> None:
-    """Write a tar that knows no time and no owner."""
-    with tarfile.open(fileobj=file, mode='w') as archive:
-        for name, mask in zip(names, masks):
-            info = tarfile.TarInfo(f'{FOLDER}/{name}.png')
-            info.size = len(mask)
-            archive.addfile(info, io.BytesIO(mask))
