@@ -50,9 +50,14 @@ def reduced(name: str, root: Path) -> Config:
     """Load a config at the smallest width, crop and length; its structure stays."""
     cfg = Config.fromfile(CONFIGS / f'{name}.py')
     model = cfg.model
-    narrow = WIDTH * 8 * (1 if model.backbone.depth < 50 else 4)
+    if model.backbone.type == 'AtrousBackbone':
+        pytest.importorskip('timm', reason='its backbone comes from timm: install the extra timm')
+        model.backbone.backbone.pretrained = False
+        narrow = model.decode_head.in_channels
+    else:
+        model.backbone.update(base_channels=WIDTH, init_cfg=None)
+        narrow = WIDTH * 8 * (1 if model.backbone.depth < 50 else 4)
     model.data_preprocessor.size = (CROP, CROP)
-    model.backbone.update(base_channels=WIDTH, init_cfg=None)
     model.decode_head.in_channels = narrow
     model.decode_head.channels = narrow if model.decode_head.type == 'UpsampledFCNHead' else WIDTH
     if 'neck' in model:
@@ -125,7 +130,11 @@ def test_the_name_tells_backbone_output_stride_and_data(name):
     prefix, backbone, *variant, output_stride, data = name.split('_')
     cfg = Config.fromfile(CONFIGS / f'{name}.py')
     assert prefix == 'deeplabv3x'
-    assert backbone == f'r{cfg.model.backbone.depth}'
+    if cfg.model.backbone.type == 'AtrousBackbone':
+        model_name = cfg.model.backbone.backbone.model_name.replace('_', '')
+        assert backbone.replace('effnet', 'efficientnet') in model_name
+    else:
+        assert backbone == f'r{cfg.model.backbone.depth}'
     evaluated_at = cfg.model.output_stride
     if isinstance(evaluated_at, dict):
         evaluated_at = evaluated_at['test']
@@ -147,5 +156,7 @@ def test_voc_has_the_papers_protocol(name):
         type='SGD', lr=0.001 if stage2 else 0.007, momentum=0.9, weight_decay=1e-4
     )
     assert cfg.model.data_preprocessor.size == (513, 513)
-    assert cfg.model.backbone.norm_cfg.momentum == pytest.approx(1 - 0.9997)
+    backbone = cfg.model.backbone
+    momentum = backbone.norm_cfg.momentum if 'depth' in backbone else backbone.backbone.bn_momentum
+    assert momentum == pytest.approx(1 - 0.9997)
     assert cfg.model.freeze_bn == stage2

@@ -7,8 +7,8 @@ from mmseg.registry import MODELS
 from torch import Tensor
 
 from ... import atrous
-from .exactness import check_exactness
-from .strided_layers import FINEST, find_strided_layers
+from .exactness import PlainMaps
+from .strided_layers import FINEST, find_strides, replace_layers, set_multi_grid
 
 
 @MODELS.register_module()
@@ -59,12 +59,19 @@ class AtrousBackbone(BaseModule):
         self._wrapped = backbone.get('model_name', backbone['type'])
         channels = backbone.get('in_channels', 3)
         try:
-            self.strided_layers, self.coarsest = find_strided_layers(network, channels, multi_grid)
+            strides, self.coarsest = find_strides(network, channels)
+            if multi_grid is not None:
+                set_multi_grid(network, strides, multi_grid)
+            self.strided_layers = []
             if self.coarsest > FINEST:
-                check_exactness(network, channels, self.coarsest, self._apply_output_stride)
+                plain = PlainMaps(network, channels)
+                self.strided_layers = replace_layers(network, strides)
+                self._apply_output_stride(FINEST)
+                plain.compare(network, self.coarsest)
         except Exception as error:
+            reason = str(error).rstrip('.') or repr(error)
             raise ValueError(
-                f'AtrousBackbone cannot set the output_stride of {self._wrapped}: {error}.'
+                f'AtrousBackbone cannot set the output_stride of {self._wrapped}: {reason}.'
             ) from error
         self.set_output_stride(output_stride)
 

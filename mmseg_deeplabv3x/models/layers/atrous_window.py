@@ -2,7 +2,7 @@
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor, nn, sym_max, sym_min
 from torch.nn.modules.utils import _pair
 
 
@@ -11,17 +11,17 @@ def window_padding(
     kernel: int,
     stride: int,
     padding: int | str,
-    dilation: int = 1,
-    ceil_mode: bool = False,
-    rate: int = 1,
-    new_stride: int | None = None,
+    dilation: int,
+    ceil_mode: bool,
+    rate: int,
+    new_stride: int,
 ) -> tuple[int, int]:
-    """Padding of one side of a map at which a layer of a rate is exact, whatever the size.
+    """Padding along one side of a map with which a layer at a rate is exact at every size.
 
-    The plain layer reads the map's positions 0, rate, 2 * rate, ...; its window, spread by the
-    rate, has to find zeros where the plain one does. What the layer adds between and behind the
-    plain one's positions has the size that a layer of the same stride which keeps the size has, so
-    that parallel branches still fit each other.
+    The plain layer reads the positions 0, rate, 2 * rate, ... of the map, and its window, spread by
+    the rate, must find padding where the plain one does. Between and behind the plain layer's
+    outputs there are as many others as fit a layer that keeps the size, so that parallel branches
+    still fit each other.
 
     Args:
         size: Side of the map.
@@ -31,145 +31,92 @@ def window_padding(
         dilation: Dilation of the plain layer.
         ceil_mode: As of PyTorch's poolings.
         rate: How many times denser the map is than the plain layer's.
-        new_stride: Stride at this rate. Default: ``stride``.
+        new_stride: Stride at this rate.
 
     Returns:
         Padding before and behind; negative where the map is cut.
     """
-    new_stride = new_stride or stride
     plain = -(-size // rate)
     reach = dilation * (kernel - 1)
+    outputs = -(-size // new_stride)
     if padding == 'same':
-        outputs = -(-plain // stride)
-        before = max((outputs - 1) * stride + reach + 1 - plain, 0) // 2
-    else:
-        before = padding
+        padding = sym_max((plain - 1) // stride * stride + reach + 1 - plain, 0) // 2
+    elif 2 * padding - reach != (1 - stride if ceil_mode else 0):  # it does not keep the size
         room = plain + 2 * padding - reach - 1
-        outputs = (-(-room // stride) if ceil_mode else room // stride) + 1
-        # as PyTorch: no window starts behind the map
-        outputs -= ceil_mode and (outputs - 1) * stride >= plain + padding
-    new_rate = rate * stride // new_stride
-    outputs = min(max(-(-size // new_stride), (outputs - 1) * new_rate + 1), outputs * new_rate)
-    behind = (outputs - 1) * new_stride + rate * (reach - before) + 1 - size
-    return rate * before, behind
+        kept = room // stride + 1
+        if ceil_mode:  # as in PyTorch, no window starts behind the map
+            kept = sym_min(-(-room // stride) + 1, -(-(plain + padding) // stride))
+        new_rate = rate * stride // new_stride
+        outputs = sym_min(sym_max(outputs, (kept - 1) * new_rate + 1), kept * new_rate)
+    behind = (outputs - 1) * new_stride + rate * (reach - padding) + 1 - size
+    return rate * padding, behind
 
 
 class AtrousWindow:
-    """Mixin of a layer that keeps its plain geometry and computes it at a rate and a stride."""
+    """Mixin of a layer that keeps its plain geometry and computes at a rate and another stride."""
 
-    dilation = ceil_mode = None
-    rate, new_stride = 1, None
+    rate = new_stride = 1
+    dilation = 1
+    ceil_mode = False
 
     def set_rate(self, rate: int, stride: int) -> None:
         """Read a map that is ``rate`` times denser than the plain layer's, with this stride."""
         self.rate, self.new_stride = rate, stride
 
-    @property
-    def _is_plain(self) -> bool:
-        return self.rate == 1 and self.new_stride in (None, _pair(self.stride)[0])
-
-    def _padding(self, x: Tensor) -> list[int]:
-        sides = zip(
-            x.shape[2:],
-            _pair(self.kernel_size),
-            _pair(self.stride),
-            (self.padding,) * 2 if self.padding == 'same' else _pair(self.padding),
-            _pair(self.dilation or 1),
-        )
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve or pool (N, C, H, W) to (N, O, H', W')."""
+        if self.rate == 1 and self.new_stride == _pair(self.stride)[0] and self.padding != 'same':
+            return super().forward(x)
         height, width = (
-            window_padding(*side, bool(self.ceil_mode), self.rate, self.new_stride)
-            for side in sides
+            window_padding(*side, self.ceil_mode, self.rate, self.new_stride)
+            for side in zip(
+                x.shape[2:],
+                _pair(self.kernel_size),
+                _pair(self.stride),
+                (self.padding,) * 2 if self.padding == 'same' else _pair(self.padding),
+                _pair(self.dilation),
+            )
         )
-        return [*width, *height]
+        return self._forward_padded(x, [*width, *height])
+
+    @property
+    def _new_dilation(self) -> list[int]:
+        return [self.rate * dilation for dilation in _pair(self.dilation)]
 
 
 class AtrousConv2d(AtrousWindow, nn.Conv2d):
-    """A convolution whose padding depends on the size of the map; ``'same'`` has any stride."""
+    """A convolution whose padding depends on the size of the map."""
 
-    @classmethod
-    def from_conv(cls, conv: nn.Conv2d, same: bool) -> 'AtrousConv2d':
-        """Take the place of a convolution, with its parameters."""
-        new = cls(
-            conv.in_channels,
-            conv.out_channels,
-            conv.kernel_size,
-            conv.stride,
-            dilation=conv.dilation,
-            groups=conv.groups,
-            bias=conv.bias is not None,
-            device='meta',
-        )
-        new.weight, new.bias = conv.weight, conv.bias
-        new.padding = 'same' if same else conv.padding
-        return new
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Convolve (N, C, H, W) to (N, O, H', W')."""
-        if self._is_plain and self.padding != 'same':
-            return super().forward(x)
-        dilation = [self.rate * d for d in self.dilation]
-        stride = self.new_stride or self.stride
-        x = F.pad(x, self._padding(x))
-        return F.conv2d(x, self.weight, self.bias, stride, 0, dilation, self.groups)
+    def _forward_padded(self, x: Tensor, padding: list[int]) -> Tensor:
+        x, stride = F.pad(x, padding), self.new_stride
+        return F.conv2d(x, self.weight, self.bias, stride, 0, self._new_dilation, self.groups)
 
 
 class AtrousMaxPool2d(AtrousWindow, nn.MaxPool2d):
-    """Maximum over a window at a rate; positions out of the map never win."""
+    """Maximum over a window; positions out of the map never win."""
 
-    @classmethod
-    def from_pool(cls, pool: nn.MaxPool2d, same: bool) -> 'AtrousMaxPool2d':
-        """Take the place of a pooling."""
-        padding = 'same' if same else pool.padding
-        return cls(pool.kernel_size, pool.stride, padding, pool.dilation, False, pool.ceil_mode)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Pool (N, C, H, W) to (N, C, H', W')."""
-        if self._is_plain and self.padding != 'same':
-            return super().forward(x)
-        dilation = [self.rate * d for d in _pair(self.dilation)]
-        stride = self.new_stride or self.stride
-        x = F.pad(x, self._padding(x), value=-torch.inf)
-        return F.max_pool2d(x, self.kernel_size, stride, 0, dilation)
+    def _forward_padded(self, x: Tensor, padding: list[int]) -> Tensor:
+        x = F.pad(x, padding, value=-torch.inf)
+        return F.max_pool2d(x, self.kernel_size, self.new_stride, 0, self._new_dilation)
 
 
 class AtrousAvgPool2d(AtrousWindow, nn.AvgPool2d):
-    """Mean over a window at a rate; what the plain pooling does not count is not counted here."""
+    """Mean over a window; what the plain pooling does not count is not counted here."""
 
-    @classmethod
-    def from_pool(cls, pool: nn.AvgPool2d, same: bool) -> 'AtrousAvgPool2d':
-        """Take the place of a pooling."""
-        new = cls(pool.kernel_size, pool.stride, 0, pool.ceil_mode)
-        new.padding = 'same' if same else pool.padding
-        # timm's `same` pooling counts the zeros that it pads with
-        new.count_include_pad = same or pool.count_include_pad
-        new.divisor_override = pool.divisor_override
-        return new
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Pool (N, C, H, W) to (N, C, H', W')."""
-        if self._is_plain and self.padding != 'same':
-            return super().forward(x)
-        padding = self._padding(x)
+    def _forward_padded(self, x: Tensor, padding: list[int]) -> Tensor:
         total = self._sum(F.pad(x, padding))
         if self.divisor_override:
             return total / self.divisor_override
-        counted = x.new_ones(1, 1, *x.shape[2:])
-        if self.count_include_pad:
-            width, height = padding[:2], padding[2:]
-            if self.padding != 'same':  # of the padding behind, ceil_mode's is not counted
-                width, height = [padding[0]] * 2, [padding[2]] * 2
-            counted = F.pad(counted, [*width, *height], value=1)
-            behind = padding[1] - width[1], padding[3] - height[1]
-            counted = F.pad(counted, [0, behind[0], 0, behind[1]])
-        else:
-            counted = F.pad(counted, padding)
-        return total / self._sum(counted).clamp(min=1)
+        counted = [0] * 4
+        if self.count_include_pad:  # but not what ceil_mode adds behind
+            left, _, top, _ = padding
+            counted = padding if self.padding == 'same' else [left, left, top, top]
+        ones = F.pad(x.new_ones(1, 1, *x.shape[2:]), counted, value=1)
+        ones = F.pad(ones, [whole - part for whole, part in zip(padding, counted)])
+        return total / self._sum(ones).clamp(min=1)
 
     def _sum(self, x: Tensor) -> Tensor:
-        stride = self.new_stride or self.stride
-        for dim, kernel, step in zip((2, 3), _pair(self.kernel_size), _pair(stride)):
-            last = x.shape[dim] - self.rate * (kernel - 1)
-            taps = range(0, self.rate * kernel, self.rate)
-            rows = (x.narrow(dim, tap, last) for tap in taps)
-            x = sum(row[:, :, ::step] if dim == 2 else row[..., ::step] for row in rows)
-        return x
+        for dim, kernel in zip((2, 3), _pair(self.kernel_size)):
+            size = x.shape[dim] - self.rate * (kernel - 1)
+            x = sum(x.narrow(dim, self.rate * tap, size) for tap in range(kernel))
+        return x[:, :, :: self.new_stride, :: self.new_stride]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from mmcv.cnn import fuse_conv_bn
 from mmengine.structures import PixelData
 from mmseg.models import SegDataPreProcessor
 from mmseg.structures import SegDataSample
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from ...ops import upsampled_argmax
 from ..channels_last_preprocessor import ChannelsLastPreProcessor
+from ..layers.fuse_conv_bn import fuse_conv_bn
 from ..layers.rebuild import rebuild
 from ..layers.valid_tap_conv import speed_up_convs
 
