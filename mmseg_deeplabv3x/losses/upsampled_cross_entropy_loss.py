@@ -24,21 +24,36 @@ class UpsampledCrossEntropyLoss(CrossEntropyLoss):
     So no validation and no checkpoint follows from a batch with such a label.
 
     Args:
+        use_sigmoid: False; here, as the next two, so that a config of ``CrossEntropyLoss`` fits.
+        use_mask: False.
+        reduction: 'mean'.
         class_weight: Weight of each class, or a file of them.
             Default: 1 each.
         loss_weight: Factor of the loss. Default: 1.
         loss_name: Its name in the log. Default: 'loss_ce'.
         avg_non_ignore: Whether the mean is over the labelled pixels or over all. Default:
             True, as in the paper's released code; mmseg's default is False.
+
+    Raises:
+        ValueError: For what only ``CrossEntropyLoss`` can do.
     """
 
     def __init__(
         self,
+        use_sigmoid: bool = False,
+        use_mask: bool = False,
+        reduction: str = 'mean',
         class_weight: Sequence[float] | str | None = None,
         loss_weight: float = 1.0,
         loss_name: str = 'loss_ce',
         avg_non_ignore: bool = True,
     ):
+        if use_sigmoid or use_mask or reduction != 'mean':
+            raise ValueError(
+                'UpsampledCrossEntropyLoss is the mean of a softmax cross-entropy; for '
+                f'use_sigmoid={use_sigmoid}, use_mask={use_mask}, reduction={reduction!r} take '
+                "mmseg's CrossEntropyLoss."
+            )
         super().__init__(
             class_weight=class_weight,
             loss_weight=loss_weight,

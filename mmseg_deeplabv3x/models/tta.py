@@ -1,5 +1,7 @@
 """Multi-scale and flipped evaluation."""
 
+from collections.abc import Sequence
+
 import torch
 from mmengine.structures import PixelData
 from mmseg.models.segmentors import SegTTAModel
@@ -17,6 +19,10 @@ class RunningMeanTTAModel(SegTTAModel):
     ``SegTTAModel``, whose place this takes, keeps the logits of all of them (for the paper's 12
     views of a 2048x1024 image with 19 classes, 1.9 GB).
 
+    A result's labels and meta information are those of the image's first view that is not mirrored,
+    of the image's own size if there is one, as the result is. So labels may be loaded before the
+    views are made, or after.
+
     Args:
         module: The segmentor.
         data_preprocessor: As in mmengine's ``BaseTTAModel``.
@@ -33,9 +39,12 @@ class RunningMeanTTAModel(SegTTAModel):
         Returns:
             For each image, ``pred_sem_seg`` (1, H, W), and ``seg_logits``
             (num_classes, H, W), which here are mean probabilities.
+
+        Raises:
+            ValueError: If each view is mirrored, and so perhaps the labels.
         """
         views = [dict(zip(data, view)) for view in zip(*data.values())]
-        sums = None
+        sums, kept = None, []
         for view in views:
             samples = self.module.test_step(view)
             probabilities = [self._probabilities(s.seg_logits.data) for s in samples]
@@ -46,7 +55,9 @@ class RunningMeanTTAModel(SegTTAModel):
                     total += one
             for sample in samples:
                 del sample.seg_logits
-        for sample, total in zip(samples, sums):
+            kept.append(samples)
+        results = [_as_the_image_is(samples) for samples in zip(*kept)]
+        for sample, total in zip(results, sums):
             mean = total / len(views)
             sample.set_data(
                 dict(
@@ -54,7 +65,7 @@ class RunningMeanTTAModel(SegTTAModel):
                     pred_sem_seg=PixelData(data=self._classes(mean)),
                 )
             )
-        return samples
+        return results
 
     def speed_up(self) -> 'RunningMeanTTAModel':
         """Prepare for prediction: see :meth:`FastPredictionMixin.speed_up`."""
@@ -69,3 +80,20 @@ class RunningMeanTTAModel(SegTTAModel):
         if len(mean) > 1:
             return mean.argmax(dim=0, keepdim=True)
         return (mean > self.module.decode_head.threshold).to(mean)
+
+
+def _as_the_image_is(views: Sequence[SegDataSample]) -> SegDataSample:
+    """The first of an image's views whose labels lie as the merged prediction does."""
+    if 'gt_sem_seg' not in views[0]:
+        return views[0]
+
+    def is_other(sample):
+        return sample.get('flip', False), sample.gt_sem_seg.shape[-2:] != sample.ori_shape[:2]
+
+    best = min(views, key=is_other)
+    if best.get('flip'):
+        raise ValueError(
+            f'{best.get("img_path")}: all its views are mirrored, and so perhaps its labels: add a '
+            'view with RandomFlip(prob=0.0).'
+        )
+    return best

@@ -31,7 +31,8 @@ class LegendVisualizer(SegLocalVisualizer):
     label 255) are drawn white and named "void". Images narrower than 240 pixels are enlarged by a
     whole factor, so that the text stays readable and a pixel stays a pixel.
 
-    It takes the place of ``SegLocalVisualizer``, with the arguments of that class. The stock
+    It takes the place of ``SegLocalVisualizer``, with the arguments of that class, but draws no
+    depth maps (``gt_depth_map``, ``pred_depth_map``). The stock
     ``SegVisualizationHook`` (``--show-dir``) calls it; where the pictures go is up to
     ``vis_backends``.
 
@@ -63,7 +64,7 @@ class LegendVisualizer(SegLocalVisualizer):
 
         Args:
             name: What the backends file the picture under.
-            image: (H, W, 3), RGB, uint8.
+            image: (H, W, 3), RGB, 0 to 255 of any number type.
             data_sample: Its ``gt_sem_seg`` and ``pred_sem_seg``, each (1, H, W) class ids, are
                 drawn if they are there.
             draw_gt: Draw the ground truth.
@@ -78,6 +79,7 @@ class LegendVisualizer(SegLocalVisualizer):
             ValueError: If ``dataset_meta`` has not one colour per class, a label map has another
                 size than the image, or ``out_file`` no suffix of an image.
         """
+        image = np.clip(image, 0, 255).astype(np.uint8)
         classes, palette = self._classes_and_palette()
         wanted = [('ground truth', 'gt_sem_seg')] * draw_gt
         wanted += [('prediction', 'pred_sem_seg')] * draw_pred

@@ -17,7 +17,7 @@ def build():
         if cfg['type'] == 'ImagePoolASPPHead':
             cfg.setdefault('output_stride', 8)  # that of the logits in `batch`
         torch.manual_seed(0)
-        return MODELS.build(dict(in_channels=8, channels=8, num_classes=5, **cfg))
+        return MODELS.build({**dict(in_channels=8, channels=8, num_classes=5), **cfg})
 
     return build
 

@@ -48,3 +48,31 @@ def test_class_weights_come_from_a_file_too(tmp_path, batch):
     )
     even = losses()[0].loss_and_accuracy(logits, labels, True, 255)[0]
     assert from_file == listed != even
+
+
+def test_what_stock_configs_write_fits():
+    loss = losses(use_sigmoid=False, use_mask=False, reduction='mean')[0]
+    assert loss.reduction == 'mean'
+
+
+@pytest.mark.parametrize(
+    'asked', [dict(use_sigmoid=True), dict(use_mask=True), dict(reduction='sum')]
+)
+def test_what_mmsegs_loss_alone_can_do_names_it(asked):
+    name, value = next(iter(asked.items()))
+    with pytest.raises(ValueError, match=f"{name}='?{value}.* take mmseg's CrossEntropyLoss"):
+        losses(**asked)
+
+
+@pytest.mark.parametrize('ignored', [0, 200, -1])
+def test_any_label_may_be_ignored(batch, ignored):
+    logits, samples = batch
+    labels = torch.stack([sample.gt_sem_seg.data[0] for sample in samples])
+    labels[labels == (255 if ignored else 0)] = ignored
+    if not ignored:
+        labels[labels == 255] = 0
+    large = F.interpolate(logits, labels.shape[1:], mode='bilinear', align_corners=True)
+    ours, _ = losses()
+    loss, _ = ours.loss_and_accuracy(logits, labels, True, ignored)
+    expected = F.cross_entropy(large, labels, ignore_index=ignored)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-6)

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from mmengine.structures import PixelData
+from mmseg.registry import MODELS
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -111,3 +112,49 @@ def test_a_label_that_is_no_class_is_named(build, batch):
     samples[1].gt_sem_seg = PixelData(data=samples[1].gt_sem_seg.data.clamp(max=37))
     with pytest.raises(ValueError, match='0 to 4, or ignore_index=255, but got 37'):
         build(type='ImagePoolASPPHead').loss_by_feat(logits, samples)
+
+
+BINARY = dict(num_classes=2, out_channels=1, threshold=0.3)
+SIGMOID = dict(type='CrossEntropyLoss', use_sigmoid=True, avg_non_ignore=True)
+
+
+@pytest.mark.parametrize('head', HEADS)
+def test_one_output_channel_has_a_sigmoid_by_default(build, batch, head):
+    logits, samples = batch[0][:, :1], batch[1]
+    for sample in samples:
+        labels = sample.gt_sem_seg.data
+        labels[labels < 255] %= 2
+    found = build(type=head, **BINARY).loss_by_feat(logits, samples)
+    expected = build(type='FCNHead', align_corners=head == 'ImagePoolASPPHead', **BINARY)
+    expected.loss_decode = MODELS.build(SIGMOID)
+    assert_same(found, expected.loss_by_feat(logits, samples))
+    assert found['loss_ce'] > 0.1
+
+
+@pytest.mark.parametrize('head', HEADS)
+@pytest.mark.parametrize('losses', [None, [SIGMOID, dict(type='DiceLoss')], FAST])
+def test_a_batch_without_labels_has_no_loss(build, batch, head, losses):
+    options = {} if losses == FAST else BINARY
+    head = build(type=head, loss_decode=losses, dropout_ratio=0, **options)
+    for sample in batch[1]:
+        sample.gt_sem_seg = PixelData(data=torch.full_like(sample.gt_sem_seg.data, 255))
+    maps = [torch.randn(2, 8, 9, 7, dtype=torch.float32)]
+    found = head.loss(maps, batch[1], {})
+    assert all(value == 0 for name, value in found.items() if 'loss' in name)
+    assert found['acc_seg'] == 100
+    sum(value for name, value in found.items() if 'loss' in name).backward()
+    assert all((p.grad == 0).all() for p in head.parameters())
+
+
+@pytest.mark.parametrize('head', HEADS)
+@pytest.mark.parametrize(
+    'options',
+    [
+        dict(num_classes=1),
+        dict(num_classes=1, loss_decode=dict(type='CrossEntropyLoss')),
+        dict(BINARY, loss_decode=[SIGMOID, FAST]),
+    ],
+)
+def test_the_softmax_over_one_class_is_refused(build, head, options):
+    with pytest.raises(ValueError, match=f'{head} has one output channel, .* use_sigmoid=True'):
+        build(type=head, **options)

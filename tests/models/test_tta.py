@@ -145,3 +145,47 @@ def test_ground_truth_and_path_stay(tta, batch):
     result = tta().test_step(batch)[0]
     assert isinstance(result, SegDataSample)
     assert result.img_path == 'there.jpg'
+
+
+def views_with_labels(tmp_path, before, scales, flips):
+    """The views of an image whose left half is class 1, with its labels loaded before or after."""
+    image, labels = np.zeros((32, 48, 3), np.uint8), np.zeros((32, 48), np.uint8)
+    image[:, :24], labels[:, :24] = 255, 1
+    Image.fromarray(image).save(tmp_path / 'image.png')
+    Image.fromarray(labels).save(tmp_path / 'labels.png')
+    load = [dict(type='LoadAnnotations')]
+    views = [
+        [dict(type='Resize', scale_factor=scale, keep_ratio=True) for scale in scales],
+        [dict(type='RandomFlip', prob=prob, direction='horizontal') for prob in flips],
+        *([] if before else [load]),
+        [dict(type='PackSegInputs')],
+    ]
+    steps = [dict(type='LoadImageFromFile'), *(load if before else [])]
+    pipeline = Compose([*steps, dict(type='TestTimeAug', transforms=views)])
+    files = dict(img_path=f'{tmp_path}/image.png', seg_map_path=f'{tmp_path}/labels.png')
+    return pseudo_collate([pipeline(dict(files, seg_fields=[], reduce_zero_label=False))])
+
+
+def is_bright(images, metas):
+    """A perfect model: the logits of dark and of bright."""
+    return torch.cat([-images[:, :1], images[:, :1]], 1)
+
+
+@pytest.mark.parametrize('before', [True, False], ids=['before', 'after'])
+@pytest.mark.parametrize('scales', [[1.0], [0.5, 1.0]])
+@pytest.mark.parametrize('flips', [[0.0], [0.0, 1.0], [1.0, 0.0]])
+def test_a_perfect_model_is_right_whenever_its_labels_are_loaded(
+    tta, tmp_path, monkeypatch, before, scales, flips
+):
+    model = tta(num_classes=2)
+    monkeypatch.setattr(model.module, 'encode_decode', is_bright)
+    result = model.test_step(views_with_labels(tmp_path, before, scales, flips))[0]
+    truth = result.gt_sem_seg.data
+    assert truth.shape == (1, 32, 48) and 0 < truth.float().mean() < 1
+    assert (result.pred_sem_seg.data == truth).float().mean() > 0.9  # an edge blurs
+    assert not result.flip
+
+
+def test_labels_of_mirrored_views_alone_are_refused(tta, tmp_path):
+    with pytest.raises(ValueError, match='image.png: all its views are mirrored'):
+        tta(num_classes=2).test_step(views_with_labels(tmp_path, True, [1.0], [1.0]))

@@ -111,6 +111,16 @@ def test_the_image_shines_through(tmp_path):
     assert np.abs(panels[1] - expected).max() <= 1
 
 
+@pytest.mark.parametrize('dtype', [np.int64, np.int32, np.uint16, np.float32, np.float64])
+def test_numbers_of_any_type_are_drawn_as_bytes_are(tmp_path, dtype):
+    image = np.random.default_rng(0).integers(0, 256, (60, 300, 3), dtype=np.uint8)
+    drawn = [
+        picture(tmp_path, kind(image), sample(halves(0, 2)), build(alpha=0.4))
+        for kind in (np.asarray, lambda image: image.astype(dtype))
+    ]
+    np.testing.assert_array_equal(*drawn)
+
+
 @pytest.mark.parametrize('label', [255, 17, -1, -2])
 def test_pixels_without_a_class_are_white_and_called_void(tmp_path, label):
     data = sample(halves(label, 1))

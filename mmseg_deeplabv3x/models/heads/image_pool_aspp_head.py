@@ -49,9 +49,6 @@ class ImagePoolASPPHead(UpsampledLossMixin, BaseDecodeHead):
         dropout_ratio: Share of values dropped before the classifier. Default: 0.1.
         norm_cfg: Normalisation. Default: BN.
         align_corners: How logits are upsampled. Default: True.
-        loss_decode: The loss. Default: ``UpsampledCrossEntropyLoss``,
-            cross-entropy without logits of the labels' size; mean over the pixels that are not
-            ``ignore_index``. With ``out_channels=1``, mmseg's sigmoid cross-entropy.
         loss_size: Where the loss is taken. 'labels': on logits upsampled to the size of the
             labels, as in the paper. 'logits': on labels down-sampled to the size of the logits
             (every ``output_stride``-th pixel), as in DeepLabv2; Table 8 compares the two, 77.21
@@ -61,7 +58,8 @@ class ImagePoolASPPHead(UpsampledLossMixin, BaseDecodeHead):
             the pooled value and of its gradient (:class:`GlobalMean2d`). The same up to rounding.
             Measured on a CPU alone (``docs/benchmarks.md``), so that on any other device the same
             operations run as with False. Default: True; has no effect beside a ``conv_cfg``.
-        **kwargs: As of mmseg's ``BaseDecodeHead``.
+        **kwargs: As of mmseg's ``BaseDecodeHead``; ``loss_decode`` as of
+            :class:`UpsampledLossMixin`.
 
     Raises:
         ValueError: For a rate below 2 (the 1x1 branch is always there), an output_stride at which
@@ -82,7 +80,6 @@ class ImagePoolASPPHead(UpsampledLossMixin, BaseDecodeHead):
         dropout_ratio: float = 0.1,
         norm_cfg: dict | None = None,
         align_corners: bool = True,
-        loss_decode: dict | None = None,
         loss_size: str = 'labels',
         fast: bool = True,
         **kwargs,
@@ -97,10 +94,6 @@ class ImagePoolASPPHead(UpsampledLossMixin, BaseDecodeHead):
                 f'(the 1x1 branch is always there), but got {rates!r}.'
             )
         rates = tuple(rates)
-        if loss_decode is None:
-            loss_decode = dict(type='UpsampledCrossEntropyLoss')
-            if kwargs.get('out_channels') == 1:
-                loss_decode = dict(type='CrossEntropyLoss', use_sigmoid=True, avg_non_ignore=True)
         super().__init__(
             in_channels,
             channels,
@@ -108,7 +101,6 @@ class ImagePoolASPPHead(UpsampledLossMixin, BaseDecodeHead):
             dropout_ratio=dropout_ratio,
             norm_cfg=norm_cfg or dict(type='BN'),
             align_corners=align_corners,
-            loss_decode=loss_decode,
             **kwargs,
         )
         self.rates = rates

@@ -14,12 +14,5 @@ class UpsampledFCNHead(UpsampledLossMixin, FCNHead):
     the features of a cascade (paper, section 3.2).
 
     Args:
-        loss_decode: Default: :class:`UpsampledCrossEntropyLoss`. With any other
-            loss the head does what ``FCNHead`` does.
-        **kwargs: As of mmseg's ``FCNHead``.
+        **kwargs: As of mmseg's ``FCNHead``; ``loss_decode`` as of :class:`UpsampledLossMixin`.
     """
-
-    def __init__(self, loss_decode: dict | None = None, **kwargs):
-        super().__init__(
-            loss_decode=loss_decode or dict(type='UpsampledCrossEntropyLoss'), **kwargs
-        )
