@@ -119,9 +119,20 @@ def _sums(logits, labels, align_corners, ignore_index, class_weight, needs_grad)
 
     And last the lowest and the highest label that is not ignored.
     """
-    classes = logits.shape[1]
+    classes, h, w = logits.shape[1:]
+    height, width = labels.shape[1:]
+    to_rows = interpolation_matrix(h, height, align_corners, logits)
+    from_columns = interpolation_matrix(w, width, align_corners, logits)
+    to_columns = from_columns.t().contiguous()
+    size, length = CPU_TILE if logits.device.type == 'cpu' else GPU_TILE
+    length = min(length, width)
+    # at least the rows between two rows of logits, lest these be widened again and again
+    rows_of_tile = min(max(size // (classes * length), math.ceil(height / h)), height)
+    row_tiles = tiles_of(rows_of_tile, h, height, align_corners)
+    tiles = [*itertools.product(row_tiles, tiles_of(length, w, width, align_corners))]
+    memory = logits.new_empty(rows_of_tile * classes * length)  # of one tile
+
     grad = torch.empty_like(logits) if needs_grad else None
-    upsample = _TiledSoftmax(logits.shape, labels.shape, align_corners, logits)
     sums, extremes = [], []
     for n in range(len(logits)):
         labelled = labels[n] != ignore_index
@@ -131,70 +142,34 @@ def _sums(logits, labels, align_corners, ignore_index, class_weight, needs_grad)
         weight = labelled.to(logits.dtype)
         if class_weight is not None:
             weight *= class_weight[label]
-        own, total = upsample(logits[n], label, weight, grad[n] if needs_grad else None)
+
+        # rows first: a tile is then one product, for all classes at once
+        small = logits[n].transpose(0, 1).contiguous()
+        small_grad = torch.zeros_like(small)
+        # with the highest upsampled logit as zero: the label's logit, the sum of exponentials
+        own, total = torch.empty_like(weight), torch.empty_like(weight)
+        for (in_rows, rows), (in_columns, columns) in tiles:
+            at = rows, columns
+            index = label[at].unsqueeze(1)
+            z = memory[: index.numel() * classes].view(len(index), classes, -1)
+            wide = small[in_rows].flatten(0, 1)[:, in_columns] @ to_columns[in_columns, columns]
+            upsample = to_rows[rows, in_rows]
+            torch.mm(upsample, wide.view(upsample.shape[1], -1), out=z.flatten(1))
+            z -= z.amax(1, keepdim=True)
+            own[at] = z.gather(1, index).squeeze(1)
+            total[at] = z.exp_().sum(1)
+            if needs_grad:
+                z *= (weight[at] / total[at]).unsqueeze(1)
+                z.scatter_add_(1, index, -weight[at].unsqueeze(1))
+                wide = (upsample.t() @ z.flatten(1)).view(-1, index.shape[2])
+                part_grad = small_grad[in_rows].flatten(0, 1)[:, in_columns]
+                part_grad.addmm_(wide, from_columns[columns, in_columns])
+        if needs_grad:
+            grad[n] = small_grad.transpose(0, 1)
+
         correct = (own == 0) & labelled
         loss = total.log_().sub_(own).mul_(weight)
         sums.append(torch.stack([x.sum() for x in (loss, weight, labelled, correct)]))
     lowest, highest = torch.stack(extremes, 1)
     loss, weight, labelled, correct = torch.stack(sums).sum(0)
     return loss, grad, weight, labelled, correct, torch.stack([lowest.min(), highest.max()])
-
-
-class _TiledSoftmax:
-    """Upsampling and softmax of one image after the other, tile by tile."""
-
-    def __init__(self, in_shape, out_shape, align_corners, like):
-        self.classes, h, w = in_shape[1:]
-        height, width = out_shape[1:]
-        self.to_rows = interpolation_matrix(h, height, align_corners, like)
-        self.from_columns = interpolation_matrix(w, width, align_corners, like)
-        self.to_columns = self.from_columns.t().contiguous()
-        size, columns = CPU_TILE if like.device.type == 'cpu' else GPU_TILE
-        columns = min(columns, width)
-        # at least the rows between two rows of logits, lest these be widened again and again
-        rows = min(max(size // (self.classes * columns), math.ceil(height / h)), height)
-        self.rows = tiles_of(rows, h, height, align_corners)
-        self.columns = tiles_of(columns, w, width, align_corners)
-        self.tile = like.new_empty(rows * self.classes * columns)
-
-    def __call__(self, logits, label, weight, grad):
-        """Softmax in two parts, and the gradient.
-
-        Args:
-            logits: (C, h, w).
-            label: (H, W), classes.
-            weight: (H, W), of each pixel.
-            grad: (C, h, w), overwritten with the gradient of the weighted sum of losses; or None.
-
-        Returns:
-            With the highest upsampled logit as zero, (H, W) both: the logit of the label, and the
-            sum of all classes' exponentials.
-        """
-        # rows first: a tile is then one product, for all classes at once
-        small = logits.transpose(0, 1).contiguous()
-        small_grad = torch.zeros_like(small)
-        own, total = torch.empty_like(weight), torch.empty_like(weight)
-        for (in_rows, rows), (in_columns, columns) in itertools.product(self.rows, self.columns):
-            to_rows = self.to_rows[rows, in_rows]
-            at = (rows, columns)
-            index = label[at].unsqueeze(1)
-            shape = (len(index), self.classes, index.shape[2])
-            flat = self.tile[: math.prod(shape)].view(len(index), -1)
-            z = flat.view(shape)
-
-            wide = (
-                small[in_rows].flatten(0, 1)[:, in_columns] @ self.to_columns[in_columns, columns]
-            )
-            torch.mm(to_rows, wide.view(to_rows.shape[1], -1), out=flat)
-            z -= z.amax(1, keepdim=True)
-            own[at] = z.gather(1, index).squeeze(1)
-            total[at] = z.exp_().sum(1)
-            if grad is not None:
-                z *= (weight[at] / total[at]).unsqueeze(1)
-                z.scatter_add_(1, index, -weight[at].unsqueeze(1))
-                wide = (to_rows.t() @ flat).view(-1, shape[2])
-                part_grad = small_grad[in_rows].flatten(0, 1)[:, in_columns]
-                part_grad.addmm_(wide, self.from_columns[columns, in_columns])
-        if grad is not None:
-            grad.copy_(small_grad.transpose(0, 1))
-        return own, total
