@@ -86,6 +86,11 @@ def first_few(names: Iterable[str], shown: int = 3) -> str:
     return ', '.join(names[:shown]) + more
 
 
+def common_folder(images: Iterable[str]) -> str:
+    """The innermost folder that holds all images, in it or in folders below it."""
+    return osp.commonpath([osp.dirname(osp.abspath(image)) for image in images])
+
+
 def checked_data_list(dataset, load: Callable[[], list[dict]]) -> list[dict]:
     """The images of one of mmseg's datasets, without those that blank lines of its list stand for.
 

@@ -90,21 +90,27 @@ def class_areas(matrix: np.ndarray) -> np.ndarray:
     return np.array([matrix.diagonal(), matrix.sum(0), matrix.sum(1)])
 
 
-def class_scores(areas: np.ndarray) -> dict[str, np.ndarray]:
-    """Scores of each class from its areas.
+def class_scores(areas: np.ndarray, beta: float = 1) -> dict[str, np.ndarray]:
+    """Scores of each class from its areas, as mmseg's ``IoUMetric`` defines them.
 
     Args:
         areas: As by :func:`class_areas`, or a sum of such.
+        beta: How much more recall counts than precision in 'Fscore'. Default: 1.
 
     Returns:
-        'IoU', 'Acc' (right of those labelled) and 'Dice', each
-        (num_classes,) between 0 and 1; nan where there is nothing to divide by.
+        'IoU', 'Acc' and 'Recall' (right of those labelled), 'Precision' (right of those predicted),
+        'Dice' and 'Fscore', each (num_classes,) between 0 and 1; nan where there is nothing to
+        divide by.
     """
     right, predicted, labelled = areas
+    precision, recall = _divide(right, predicted), _divide(right, labelled)
     return dict(
         IoU=_divide(right, predicted + labelled - right),
-        Acc=_divide(right, labelled),
+        Acc=recall,
         Dice=_divide(2 * right, predicted + labelled),
+        Fscore=_divide((1 + beta**2) * precision * recall, beta**2 * precision + recall),
+        Precision=precision,
+        Recall=recall,
     )
 
 
@@ -141,13 +147,13 @@ def folder_confusion(predictions: Path, labels: Path, num_classes: int) -> np.nd
         ValueError: If a prediction has another size than its ground truth.
     """
     total = np.zeros((num_classes, num_classes), np.int64)
-    files = sorted(Path(predictions).glob('*.png'))
+    files = sorted(Path(predictions).rglob('*.png'))
     if not files:
         raise FileNotFoundError(
             f'{predictions} has no predictions (*.png); see tools/test.py --out.'
         )
     for file in files:
-        truth = Path(labels) / file.name
+        truth = Path(labels) / file.relative_to(predictions)
         if not truth.exists():
             raise FileNotFoundError(f'{file} has no ground truth: there is no {truth}.')
         pair = [read_mask(str(path)) for path in (truth, file)]

@@ -1,5 +1,8 @@
 """Mean IoU from exact counts."""
 
+import os.path as osp
+import shutil
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,14 +14,17 @@ from mmseg.registry import METRICS
 from PIL import Image
 from torch import Tensor
 
+from ..datasets.lists import common_folder
 from ..files import written_aside
 from .confusion import class_areas, class_scores, class_table, label_counts
 from .trimap import trimap
 
+SCORES = dict(mIoU=('IoU', 'Acc'), mDice=('Dice', 'Acc'), mFscore=('Fscore', 'Precision', 'Recall'))
+
 
 @METRICS.register_module()
 class ConfusionIoUMetric(BaseMetric):
-    """mIoU, mAcc, aAcc and mDice as of mmseg's ``IoUMetric``, from one count of each image.
+    """Scores and arguments of mmseg's ``IoUMetric``, from one count of each image.
 
     Faster, and exact: pixels are summed as integers, where ``IoUMetric`` sums them in float32. The
     prediction stays on its device until it is counted. In a distributed run the counts of each
@@ -31,21 +37,26 @@ class ConfusionIoUMetric(BaseMetric):
     the images with the lowest mIoU over the classes that occur in them.
 
     Args:
+        iou_metrics: 'mIoU' (and mAcc), 'mDice' (and mAcc), 'mFscore' (and mPrecision, mRecall), one
+            or several. Default: the first two; mmseg's is the first.
+        nan_to_num: Score of a class that has none. Default: None, it does not count.
+        beta: Of 'mFscore': how much more recall counts than precision. Default: 1.
         ignore_index: Label of pixels that do not count, 0 to 255. Default: 255, mmseg's.
         trimap_widths: Widths in pixels: adds ``mIoU_trimap<width>``, the mIoU of the pixels so
             near to a boundary, see ``trimap``. Default: none.
         num_worst: How many of the worst images to name. Default: 10.
         output_dir: Folder for the predictions, as PNG images of class ids; one higher in
-            datasets with ``reduce_zero_label``. Default: none are written.
+            datasets with ``reduce_zero_label``. Images of several folders keep these below their
+            common one; until the end all are in ``unsorted``. Default: none are written.
         format_only: Write predictions only, for data without ground truth.
-        keep_results: Without effect, as in ``IoUMetric``: mmseg's test tool sets it.
         collect_device: 'cpu' or 'gpu', by which processes exchange their counts.
         prefix: Put before the names of the scores.
+        **kwargs: Without effect, as in ``IoUMetric``: mmseg's test tool sets ``keep_results``.
 
     Raises:
-        ValueError: If ``ignore_index`` or a width is out of range, ``format_only`` comes without
-            ``output_dir``, or an image has labels or predictions that are no class, no ground
-            truth, or one of another size.
+        ValueError: If ``iou_metrics``, ``ignore_index`` or a width is out of range, ``format_only``
+            comes without ``output_dir``, or an image has labels or predictions that are no class,
+            no ground truth, or one of another size.
     """
 
     def __init__(
@@ -55,9 +66,12 @@ class ConfusionIoUMetric(BaseMetric):
         num_worst: int = 10,
         output_dir: str | None = None,
         format_only: bool = False,
-        keep_results: bool = False,
+        iou_metrics: Sequence[str] | str = ('mIoU', 'mDice'),
+        nan_to_num: float | None = None,
+        beta: float = 1,
         collect_device: str = 'cpu',
         prefix: str | None = None,
+        **kwargs,
     ):
         super().__init__(collect_device=collect_device, prefix=prefix)
         if not 0 <= ignore_index <= 255:
@@ -66,6 +80,12 @@ class ConfusionIoUMetric(BaseMetric):
             raise ValueError(f'trimap_widths must be whole pixels from 1 on, got {trimap_widths}.')
         if format_only and not output_dir:
             raise ValueError('format_only=True needs an output_dir to write to.')
+        iou_metrics = [iou_metrics] if isinstance(iou_metrics, str) else iou_metrics
+        if not set(iou_metrics) <= set(SCORES):
+            raise ValueError(f'iou_metrics must be of {", ".join(SCORES)}, got {iou_metrics}.')
+        self.scores = list(dict.fromkeys(name for kind in iou_metrics for name in SCORES[kind]))
+        self.nan_to_num = nan_to_num
+        self.beta = beta
         self.ignore_index = ignore_index
         self.trimap_widths = trimap_widths
         self.num_worst = num_worst
@@ -80,12 +100,13 @@ class ConfusionIoUMetric(BaseMetric):
         Args:
             data_batch: Not used.
             data_samples: With ``pred_sem_seg`` and ``gt_sem_seg``, whose ``data`` are ids,
-                (1, H, W), and ``img_path``.
+                (1, H, W), and for ``output_dir`` and messages ``img_path``.
         """
         for sample in data_samples:
             predictions = sample['pred_sem_seg']['data']
-            areas = None if self.format_only else self._areas(sample, predictions)
-            self.results.append((sample['img_path'], areas))
+            path = sample.get('img_path', f'image {len(self.results)}')
+            areas = None if self.format_only else self._areas(path, sample, predictions)
+            self.results.append((path, areas))
             if self.output_dir:
                 self._write(sample, predictions)
 
@@ -99,12 +120,17 @@ class ConfusionIoUMetric(BaseMetric):
         Returns:
             Percent, rounded to 2 digits. A class that is nowhere has no score.
         """
+        if self.output_dir:
+            self._sort({path for path, _ in results})
         if self.format_only:
             print_log(f'The predictions are in {self.output_dir}.', 'current')
             return {}
         whole, *bands = sum(areas for _, areas in results)
         classes = self.dataset_meta['classes']
-        scores = class_scores(whole)
+        scores = class_scores(whole, self.beta)
+        scores = {name: scores[name] for name in self.scores}
+        if self.nan_to_num is not None:
+            scores = {k: np.nan_to_num(values, nan=self.nan_to_num) for k, values in scores.items()}
         table = class_table(classes, scores, 'in %', 'mean')
         print_log(f'Scores of each class:\n{table}', 'current')
         self._log_worst(results)
@@ -113,7 +139,7 @@ class ConfusionIoUMetric(BaseMetric):
         metrics.update((f'm{name}', np.nanmean(values)) for name, values in scores.items())
         for width, band in zip(self.trimap_widths, bands):
             metrics[f'mIoU_trimap{width}'] = np.nanmean(class_scores(band)['IoU'])
-        for name in ('IoU', 'Acc'):
+        for name in [name for name in scores if name in ('IoU', 'Acc')]:
             metrics.update((f'{name}/{c}', value) for c, value in zip(classes, scores[name]))
         return {
             name: round(100 * float(value), 2)
@@ -121,12 +147,12 @@ class ConfusionIoUMetric(BaseMetric):
             if not np.isnan(value)
         }
 
-    def _areas(self, sample: dict, predictions: Tensor) -> np.ndarray:
+    def _areas(self, image: str, sample: dict, predictions: Tensor) -> np.ndarray:
         """Areas of one image, (1 + number of trimap widths, 3, num_classes)."""
-        path = sample.get('seg_map_path', sample['img_path'])
+        path = sample.get('seg_map_path', image)
         if 'gt_sem_seg' not in sample:
             raise ValueError(
-                f'{sample["img_path"]} has no ground truth to evaluate with; format_only=True with '
+                f'{image} has no ground truth to evaluate with; format_only=True with '
                 'an output_dir writes predictions alone.'
             )
         labels = sample['gt_sem_seg']['data']
@@ -134,7 +160,7 @@ class ConfusionIoUMetric(BaseMetric):
         if labels.shape[-2:] != size:
             raise ValueError(
                 f'{path} has {tuple(labels.shape[-2:])} pixels and the prediction for '
-                f'{sample["img_path"]} {tuple(size)} (height, width); both must have the same size.'
+                f'{image} {tuple(size)} (height, width); both must have the same size.'
             )
         on_device = labels.to(predictions.device)
         counts = [self._matrix(path, on_device, predictions)]
@@ -174,6 +200,23 @@ class ConfusionIoUMetric(BaseMetric):
     def _write(self, sample: dict, predictions: Tensor) -> None:
         ids = predictions.reshape(predictions.shape[-2:]).to(torch.uint8).cpu().numpy()
         ids = ids + bool(sample.get('reduce_zero_label'))
-        path = self.output_dir / f'{Path(sample["img_path"]).stem}.png'
-        with written_aside(path) as aside:
+        with written_aside(self._unsorted(sample['img_path'])) as aside:
             Image.fromarray(ids).save(aside, 'PNG')
+
+    def _unsorted(self, image: str) -> Path:
+        """Where a prediction is until the common folder of all images is known."""
+        return Path(f'{self.output_dir}/unsorted{osp.abspath(image)}.png')
+
+    def _sort(self, images: set[str]) -> None:
+        common = self._unsorted(f'{common_folder(images)}/_').parent
+        usual = {image: Path(image).with_suffix('.png') for image in images}  # not of x.jpg + x.png
+        number = Counter(usual.values())
+        for image, name in usual.items():
+            source = self._unsorted(image)
+            target = self.output_dir / source.relative_to(common)
+            if number[name] == 1:
+                target = target.with_name(name.name)
+            if source.exists():  # else another metric has moved it
+                target.parent.mkdir(parents=True, exist_ok=True)
+                source.replace(target)
+        shutil.rmtree(self.output_dir / 'unsorted', ignore_errors=True)

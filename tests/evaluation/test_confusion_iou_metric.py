@@ -72,6 +72,29 @@ def test_equals_the_metric_of_mmseg(seed, ignore_index):
         assert found[name] == pytest.approx(expected[name], abs=0.011), name
 
 
+@pytest.mark.parametrize(
+    'options',
+    [
+        dict(iou_metrics=['mIoU']),
+        dict(iou_metrics='mDice'),
+        dict(iou_metrics=['mFscore'], beta=2),
+        dict(iou_metrics=['mIoU', 'mDice', 'mFscore'], nan_to_num=0, ignore_index=2),
+        dict(iou_metrics=['mFscore', 'mIoU'], nan_to_num=-1, prefix='val'),
+    ],
+)
+def test_takes_the_arguments_of_mmsegs_and_gives_its_scores(options):
+    data = list(samples(7))
+    for item in data:
+        labels = item['gt_sem_seg']['data']
+        labels[labels == 255] = options.get('ignore_index', 255)
+        item['pred_sem_seg']['data'] %= 2  # of the others, one has no precision
+    stock = IoUMetric(**options)
+    stock.dataset_meta = dict(classes=CLASSES)
+    expected, found = evaluate(stock, data), evaluate(metric(**options), data)
+    assert found == pytest.approx({**found, **expected}, abs=0.011)
+    assert {name for name in found if '/' not in name.removeprefix('val/')} == {*expected}
+
+
 def test_scores_of_each_class_are_scalars():
     scores = evaluate(metric(), [sample([[0, 0, 0, 1, 255]], [[0, 0, 1, 1, 1]])])
     assert scores == {
@@ -159,6 +182,17 @@ def test_void_may_be_any_number():
         metric(ignore_index=37).process({}, [sample([[0, 255]], [[0, 0]])])
 
 
+def test_scores_need_no_paths():
+    data = list(samples(0))
+    expected = evaluate(metric(), data)
+    for item in data:
+        del item['img_path'], item['seg_map_path']
+    assert evaluate(metric(), data) == expected
+    data[0]['gt_sem_seg']['data'][:] = 99
+    with pytest.raises(ValueError, match='image 0: label 99'):
+        metric().process({}, data)
+
+
 def test_no_ground_truth():
     item = sample([[0]], [[0]])
     del item['gt_sem_seg']
@@ -179,6 +213,34 @@ def test_predictions_are_written(tmp_path, dtype, reduce_zero_label):
     assert written.tolist() == ([[3, 1]] if reduce_zero_label else [[2, 0]])
 
 
+@pytest.mark.parametrize(
+    'names, written',
+    [
+        (['x/1.jpg', 'y/1.jpg'], ['x/1.png', 'y/1.png']),
+        (['a/images/1.jpg', 'b/images/1.jpg'], ['a/images/1.png', 'b/images/1.png']),
+        (['x/1.jpg', '2.jpg', 'x/z/1.jpg'], ['x/1.png', '2.png', 'x/z/1.png']),
+        (['x/1.jpg', 'x/2.b.jpg', 'x/1.jpg'], ['1.png', '2.b.png']),
+        (['x/1.jpg', 'x/1.tif', 'x/2.tif'], ['1.jpg.png', '1.tif.png', '2.png']),
+        (['x/1.jpg'], ['1.png']),
+    ],
+)
+@pytest.mark.parametrize('root', ['{}/data', 'data', '../data', 's3://bucket'])
+def test_images_of_several_folders_keep_their_folders(tmp_path, monkeypatch, root, names, written):
+    monkeypatch.chdir(tmp_path)
+    ids = {name: i for i, name in enumerate(dict.fromkeys(names))}
+    data = [
+        dict(sample([[0, 0]], [[i, 3]]), img_path=f'{root.format(tmp_path)}/{name}')
+        for name, i in ids.items()
+    ]
+    for _ in range(2):  # the second run finds what the first one wrote
+        evaluate(metric(output_dir='ids'), data)
+    files = {p.relative_to('ids').as_posix(): p for p in Path('ids').rglob('*') if p.is_file()}
+    assert sorted(files) == sorted(written)
+    for (name, i), path in zip(ids.items(), written):
+        assert np.asarray(Image.open(files[path])).tolist() == [[i, 3]], name
+    assert not (tmp_path / 'ids/unsorted').exists()
+
+
 def test_writing_alone_needs_no_ground_truth(tmp_path):
     item = sample([[0, 1]], [[2, 0]])
     del item['gt_sem_seg'], item['seg_map_path']
@@ -187,7 +249,13 @@ def test_writing_alone_needs_no_ground_truth(tmp_path):
 
 
 @pytest.mark.parametrize(
-    'options', [dict(ignore_index=-1), dict(trimap_widths=[0]), dict(format_only=True)]
+    'options',
+    [
+        dict(iou_metrics=['mIoU', 'mAP']),
+        dict(ignore_index=-1),
+        dict(trimap_widths=[0]),
+        dict(format_only=True),
+    ],
 )
 def test_arguments_are_checked(options):
     with pytest.raises(ValueError, match=next(iter(options))):
