@@ -77,19 +77,11 @@ class _ValidTapConv(torch.autograd.Function):
             )
         x, weight = ctx.saved_tensors
         needs_x, needs_weight, _ = ctx.needs_input_grad
-        return (
-            _map_gradient(x, weight, grad, ctx.rate) if needs_x else None,
-            _filter_gradient(x, grad, ctx.rate) if needs_weight else None,
-            None,
+        rates = [ctx.rate] * 2
+        grad_x, *_ = torch.ops.aten.convolution_backward(
+            grad, x, weight, None, [1, 1], rates, rates, False, [0, 0], 1, [needs_x, False, False]
         )
-
-
-def _map_gradient(x, weight, grad, rate):
-    one, rates = [1, 1], [rate, rate]
-    needed = [True, False, False]
-    return torch.ops.aten.convolution_backward(
-        grad, x, weight, None, one, rates, rates, False, [0, 0], 1, needed
-    )[0]
+        return grad_x, _filter_gradient(x, grad, ctx.rate) if needs_weight else None, None
 
 
 def _filter_gradient(x, grad, rate):

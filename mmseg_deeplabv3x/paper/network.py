@@ -74,7 +74,7 @@ def count_flops(call: Callable[[], object]) -> int:
     return counter.get_total_flops()
 
 
-def _build(model: ConfigDict, output_stride: int = 16) -> nn.Module:
+def _build(model: ConfigDict, output_stride: int) -> nn.Module:
     """The network without storage: shapes only."""
     init_default_scope('mmseg')
     model = ConfigDict(model, data_preprocessor=None, output_stride=output_stride)
