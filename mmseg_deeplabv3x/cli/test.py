@@ -34,7 +34,7 @@ def test(argv: Sequence[str] | None = None) -> None:
         log_on_first_rank_only(args.launcher)
         cfg = test_config(args)
         check_before_testing(cfg)
-        build_runner(cfg, args).test()
+        build_runner(cfg, args, training=False).test()
         if args.pack and is_main_process():
             print_log(f'Packed: {pack_predictions(cfg, args.out)}', 'current')
     disconnect()
