@@ -94,7 +94,11 @@ def prepare_coco(
             )
         made = {}
         for split, path in annotations.items():
-            kept = _paint_split(out, path, min_pixels)
+            coco = _read_annotations(path)
+            images = [image for image in coco.imgs.values() if _shows_voc_object(coco, image)]
+            paint_one = partial(_paint_one, out, coco, min_pixels)
+            sizes = map_files(paint_one, images, f'Painting masks of {path.name}')
+            kept = dict(size for size in sizes if size)
             _place_images(out, sources, kept)
             made[split] = sorted(kept)
         with out.writing(RECORD) as new:
@@ -102,12 +106,9 @@ def prepare_coco(
         for split, names in made.items():
             with out.writing(split_name(split)) as new:
                 write_split(new, names)
-        counts = {
-            split: len(read_split(out.path(split_name(split))))
-            for split in ('train', 'val')
-            if out.has(split_name(split))
-        }
-    return f'{root}: ' + ', '.join(f'{split} {count}' for split, count in counts.items())
+        paths = {split: out.path(split_name(split)) for split in ('train', 'val')}
+        counts = [f'{split} {len(read_split(path))}' for split, path in paths.items() if path]
+    return f'{root}: ' + ', '.join(counts)
 
 
 def paint(coco, image: dict) -> np.ndarray:
@@ -192,20 +193,6 @@ def _splits_with_images(out: Output, sources: Sequence[str | os.PathLike]) -> se
     return splits
 
 
-def _paint_split(out: Output, path: Path, min_pixels: int) -> dict[str, tuple[int, int]]:
-    """Make the masks of one file of annotations.
-
-    Returns:
-        Name, and height and width, of the images that are kept.
-    """
-    coco = _read_annotations(path)
-    images = [image for image in coco.imgs.values() if _shows_voc_object(coco, image)]
-    kept = map_files(
-        partial(_paint_one, out, coco, min_pixels), images, f'Painting masks of {path.name}'
-    )
-    return dict(item for item in kept if item)
-
-
 def _read_annotations(path: Path):
     try:
         coco = _import_pycocotools()(str(path))
@@ -234,6 +221,7 @@ def _shows_voc_object(coco, image: dict) -> bool:
 def _paint_one(
     out: Output, coco, min_pixels: int, image: dict
 ) -> tuple[str, tuple[int, int]] | None:
+    """Make the mask of an image if it is kept; its name, and height and width."""
     name = Path(image['file_name']).stem
     mask = f'SegmentationClass/{name}.png'
     made = out.path(mask)
