@@ -132,7 +132,8 @@ def plan_block(
     base_rate = full_stride(block) // block_output_stride(output_stride, block)
     rate_before = base_rate if strides_last else max(base_rate // 2, 1)
     strides = [1] * num_units
-    entry_rates = [unit_rate * base_rate for unit_rate in unit_rates]
+    rates = [unit_rate * base_rate for unit_rate in unit_rates]
+    entry_rates = [*rates]
     if strides_last:
         next_stride = block_output_stride(output_stride, block + 1)
         strides[-1] = next_stride // block_output_stride(output_stride, block)
@@ -141,12 +142,7 @@ def plan_block(
     elif block > 1 and contract_dilation:
         entry_rates[0] = unit_rates[0] * rate_before
     shortcut_rates = [rate_before] + [base_rate] * (num_units - 1)
-    return tuple(
-        UnitPlan(stride, entry_rate, unit_rate * base_rate, shortcut_rate)
-        for stride, entry_rate, unit_rate, shortcut_rate in zip(
-            strides, entry_rates, unit_rates, shortcut_rates
-        )
-    )
+    return tuple(map(UnitPlan, strides, entry_rates, rates, shortcut_rates))
 
 
 def plan_network(
