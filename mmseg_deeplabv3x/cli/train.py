@@ -33,13 +33,13 @@ def train(argv: Sequence[str] | None = None) -> None:
     parser = train_parser()
     args = parser.parse_args(argv)
     install_messages()
-    # the start only: what goes wrong in a run may hang on all that was before
-    with exit_on_user_error(parser.prog):
+    with exit_on_user_error(parser.prog) as first_iteration:
         log_on_first_rank_only(args.launcher)
         cfg = train_config(args)
         check_before_training(cfg, ('train_dataloader', 'val_dataloader'))
         runner = build_runner(cfg, args)
-    run_training(runner)
+        runner.register_hook(first_iteration)
+        run_training(runner)
     disconnect()
 
 

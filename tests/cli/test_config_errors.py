@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from mmseg.registry import HOOKS, MODELS
 
-from mmseg_deeplabv3x.cli.config_errors import check_spelling, explain_build_error
+from mmseg_deeplabv3x.cli.config_errors import check_spelling, explain_start_error
 
 CFG = dict(train_dataloader={}, test_dataloader={}, model={})
 
@@ -28,7 +28,7 @@ def test_settings_of_the_config_of_the_runner_and_others_pass(option):
 def fault(registry, **cfg):
     with pytest.raises((KeyError, TypeError)) as error:
         registry.build(cfg)
-    return explain_build_error(error.value)
+    return explain_start_error(error.value)
 
 
 def test_an_unknown_module_of_a_config():
@@ -46,4 +46,4 @@ def test_an_unknown_argument_of_a_config():
 
 def test_others_are_not_about_a_config():
     for error in (KeyError('x'), KeyError(), TypeError('no len()'), KeyError(3)):
-        assert explain_build_error(error) is None
+        assert explain_start_error(error) is None

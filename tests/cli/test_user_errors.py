@@ -1,9 +1,8 @@
-from __future__ import annotations
-
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from mmengine.hooks import Hook
 
 from mmseg_deeplabv3x.atrous import check_output_stride
 from mmseg_deeplabv3x.cli import test as cli_test
@@ -89,7 +88,7 @@ def test_what_is_wrong_with_the_start_of_a_training(ends, tiny_config, tmp_path)
 
 @pytest.mark.parametrize('option, said', [
     ('model.backbone.type=AtrousResnet', "'AtrousResNet' is probably meant"),
-    ('model.outputstride=8', "'outputstride'"),
+    ('model.outputstride=8', "'model.outputstride'"),
     ('train_datloader.batch_size=2', "'train_dataloader' is probably meant"),
     ('load_from=no/such.pth', "'no/such.pth'"),
     ('model.decode_head.num_classes=2', 'num_classes is 2'),
@@ -107,7 +106,25 @@ def test_what_is_wrong_with_an_evaluation(ends, tiny_config, tmp_path):
     assert said.startswith('test.py: ') and str(weights) in said
 
 
-def test_a_training_that_runs_keeps_tracebacks(tiny_config, tmp_path, monkeypatch):
-    monkeypatch.setattr(cli_train, 'run_training', lambda runner: own_value())
-    with pytest.raises(ValueError):
-        cli_train.train([tiny_config('running'), '--work-dir', str(tmp_path)])
+class FailsAt(Hook):
+    def __init__(self, iteration):
+        self.iteration = iteration
+
+    def before_train_iter(self, runner, **_):
+        if runner.iter == self.iteration:
+            own_value()
+
+
+@pytest.mark.parametrize('iteration, error', [(0, SystemExit), (1, ValueError)])
+def test_from_the_second_iteration_on_tracebacks_are_kept(
+    tiny_config, tmp_path, monkeypatch, iteration, error
+):
+    run = cli_train.run_training
+
+    def run_and_fail(runner):
+        runner.register_hook(FailsAt(iteration))
+        run(runner)
+
+    monkeypatch.setattr(cli_train, 'run_training', run_and_fail)
+    with pytest.raises(error):
+        cli_train.train([tiny_config(f'fails_at_{iteration}'), '--work-dir', str(tmp_path)])
