@@ -8,8 +8,6 @@ import torch
 from mmseg.registry import MODELS
 from torch import nn
 
-from mmseg_deeplabv3x.models.layers.atrous_window import AtrousAvgPool2d
-
 BN = dict(type='BN')
 STDC = dict(
     type='STDCNet',
@@ -121,19 +119,6 @@ def test_agrees_with_atrous_resnet(build, relative_error, name, units, output_st
     with torch.no_grad():
         for found, expected in zip(wrapped(image), resnet(image)):
             assert relative_error(found, expected) < 1e-6
-
-
-def test_multi_grid_needs_units(build):
-    v2 = EXACT['mobilenet_v2']
-    net = atrous(build, v2, multi_grid=(1, 2, 4))
-    rates = [unit.conv[1].conv.dilation[0] for unit in net.layer6]
-    assert rates == [1, 4, 8]  # at output_stride 16 the stage's rate is 2, before its stride 1
-    with pytest.raises(
-        ValueError, match=r'\(1, 2\) is not .* each of the 3 units .* layer6.0, lay'
-    ):
-        atrous(build, v2, multi_grid=(1, 2))
-    with pytest.raises(ValueError, match='which patch_embed4.proj does not begin'):
-        atrous(build, EXACT['mscan'], multi_grid=(1, 2))
 
 
 def test_the_keys_and_weights_are_the_wrapped_networks(build, tmp_path):
@@ -262,92 +247,7 @@ def test_exports_with_any_size(build, relative_error, name):
         assert relative_error(program.module()(image)[-1], net(image)[-1]) < 1e-5
 
 
-@pytest.mark.parametrize(
-    'backbone,message',
-    [
-        (
-            dict(type='SwinTransformer', embed_dims=12, num_heads=(1, 1, 1, 1)),
-            'SwinTransformer: it stays at 32, .*a transformer has no rates',
-        ),
-        (
-            dict(type='VisionTransformer', embed_dims=12, num_heads=1, num_layers=1),
-            r'VisionTransformer: its output .* does not compute at output_stride 8',
-        ),
-        (
-            dict(
-                type='HRNet',
-                extra={
-                    f'stage{n}': dict(
-                        num_modules=1,
-                        num_branches=n,
-                        block='BASIC' if n > 1 else 'BOTTLENECK',
-                        num_blocks=(1,) * n,
-                        num_channels=(4, 8, 16, 32)[:n],
-                    )
-                    for n in (1, 2, 3, 4)
-                },
-            ),
-            r'HRNet: its stage3.0.fuse_layers.0.2.2 \(Upsample\) does not compute',
-        ),
-        (dict(type='MobileNetV3'), 'MobileNetV3 is built at output_stride 8, .* got 16'),
-    ],
-)
-def test_what_is_not_exact_is_refused(build, backbone, message):
-    with pytest.raises(ValueError, match=message):
-        atrous(build, backbone)
-
-
 @pytest.mark.parametrize('output_stride,message', [(4, 'at least 8'), (64, 'at output_stride 32')])
 def test_errors(build, output_stride, message):
     with pytest.raises(ValueError, match=message):
         atrous(build, RESNET, output_stride=output_stride)
-
-
-class OneLayer(nn.Module):
-    """A map of stride 8, one layer of stride 2, and one of stride 1 with a rate."""
-
-    def __init__(self, layer):
-        super().__init__()
-        self.stem = nn.Conv2d(3, 4, 3, 8, 1)
-        self.layer = layer
-        self.last = nn.Conv2d(4, 4, 3, 2, 1)
-
-    def forward(self, x):
-        return self.last(self.layer(self.stem(x)))
-
-
-POOLS = [
-    nn.MaxPool2d(2),
-    nn.MaxPool2d(3, 2, ceil_mode=True),
-    nn.MaxPool2d((3, 2), 2, (1, 0), dilation=2),
-    *(
-        nn.AvgPool2d(size, 2, padding, ceil_mode, count)
-        for size, padding in ((2, 0), (3, 1), ((3, 2), (0, 1)))
-        for ceil_mode in (False, True)
-        for count in (False, True)
-    ),
-    nn.AvgPool2d(3, 2, 1, divisor_override=5),
-    nn.Conv2d(4, 4, 2, 2),
-    nn.Conv2d(4, 4, (1, 4), 2, (0, 1)),
-    nn.Conv2d(4, 4, 4, padding='same'),
-    nn.Conv2d(4, 4, 3, padding='valid'),
-]
-
-
-@pytest.mark.parametrize('layer', POOLS, ids=str)
-def test_every_padding_is_exact_at_every_size(layer):
-    """At rate 2 or 4, behind a stride that is removed."""
-    net = nn.Sequential(nn.Conv2d(4, 4, 3, 2, 1), copy.deepcopy(layer))
-    MODELS.register_module('TwoStrides', force=True, module=lambda: OneLayer(copy.deepcopy(net)))
-    atrous_net = MODELS.build(dict(type='AtrousBackbone', backbone=dict(type='TwoStrides')))
-    plain = OneLayer(net)
-    atrous_net.double().load_state_dict(plain.double().state_dict())
-    sizes = {(height, 160 - height) for height in range(64, 97)}
-    for size in sizes:
-        image = torch.randn(1, 3, *size, dtype=torch.double)
-        with torch.no_grad():
-            expected = plain(image)
-            atrous_net.set_output_stride(8)
-            found = atrous_net(image)
-        torch.testing.assert_close(subsampled(found, expected), expected, rtol=1e-10, atol=1e-10)
-        assert isinstance(atrous_net.layer[1], AtrousAvgPool2d) == isinstance(layer, nn.AvgPool2d)
