@@ -1,0 +1,94 @@
+"""What the console shows while a run starts: one screen. The log file has everything."""
+
+import logging
+import sys
+
+import torch
+from mmengine.config import Config
+from mmengine.dist import get_world_size
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmseg.registry import RUNNERS
+
+_PACKAGE = __name__.partition('.')[0]
+_ON_THE_WAY = ('logging', 'mmengine.logging', __name__, f'{_PACKAGE}.cli.messages')
+
+
+def build_with_start_screen(cfg: Config) -> Runner:
+    """Build the runner of a config; until it starts, its console shows warnings and our own lines.
+
+    Raises:
+        ValueError: If there is no runner of the config's ``runner_type``.
+    """
+    kind = RUNNERS.get(cfg.get('runner_type', 'Runner'))
+    if kind is None:
+        raise ValueError(f'runner_type: there is no runner {cfg.runner_type!r}.')
+    screen = StartScreen()
+
+    class RunnerWithStartScreen(kind):
+        def build_logger(self, *args, **kwargs):  # at once followed by 400 lines of environment
+            logger = super().build_logger(*args, **kwargs)
+            for handler in logger.handlers:
+                if not isinstance(handler, logging.FileHandler):
+                    handler.addFilter(screen.lets_pass)
+            return logger
+
+    runner = RunnerWithStartScreen.from_cfg(cfg)
+    runner.register_hook(screen, 'LOWEST')
+    return runner
+
+
+class StartScreen(Hook):
+    """Says what is about to run, once all of it is built and its weights are loaded."""
+
+    shown = False
+
+    def lets_pass(self, record: logging.LogRecord) -> bool:
+        """A filter for a console's handler."""
+        frame = sys._getframe()
+        while frame.f_globals.get('__name__', '').startswith(_ON_THE_WAY):
+            frame = frame.f_back
+        own = frame.f_globals.get('__name__', '').startswith(_PACKAGE)
+        return self.shown or own or record.levelno >= logging.WARNING
+
+    def before_train(self, runner: Runner) -> None:
+        """Show the screen of a training."""
+        optimizer = getattr(runner.optim_wrapper, 'optimizer', runner.optim_wrapper)
+        rate = next(iter(runner.optim_wrapper.get_lr().values()))[0]
+        schedule = f'iterations {runner.iter + 1} to {runner.max_iters}; '
+        schedule += f'{type(optimizer).__name__} from a learning rate of {rate:g}'
+        self._show(runner, ['train', 'val'] if runner.val_loop else ['train'], schedule=schedule)
+
+    def before_test(self, runner: Runner) -> None:
+        """Show the screen of an evaluation."""
+        self._show(runner, ['test'])
+
+    def _show(self, runner: Runner, splits: list[str], **lines: str) -> None:
+        loaders = {split: getattr(runner, f'{split}_dataloader') for split in splits}
+        model = runner.model
+        while hasattr(model, 'module'):  # of DDP, of TTA
+            model = model.module
+        parts = [getattr(model, part, None) for part in ('backbone', 'neck', 'decode_head')]
+        names = ', '.join(type(part).__name__ for part in parts if part is not None)
+        strides = getattr(model, 'output_strides', {})
+        used = [f'{strides[use]} ({use})' for use in ('train', 'test')[-len(splits) :] if strides]
+        start = (runner.cfg.model.get('backbone') or {}).get('init_cfg') or {}
+        device = next(model.parameters()).device
+        lines = dict(
+            Config=runner.cfg.filename,
+            Data='; '.join(
+                f'{split} {len(loader.dataset)} images, {loader.batch_size or "several"} a batch'
+                for split, loader in loaders.items()
+            ),
+            Model=f'{type(model).__name__} of {names}; '
+            f'{sum(p.numel() for p in model.parameters()) / 1e6:.1f} million parameters'
+            + f'; output_stride {", ".join(used)}'
+            * bool(used),
+            Weights=runner._load_from or start.get('checkpoint', 'random'),
+            Device=f'{torch.cuda.get_device_name(device) if device.type == "cuda" else device}; '
+            f'processes: {get_world_size()}',
+            **{name.capitalize(): line for name, line in lines.items()},
+            Log=runner.logger.log_file,
+        )
+        self.shown = True
+        runner.logger.info('\n' + '\n'.join(f'  {name:<9} {line}' for name, line in lines.items()))
