@@ -11,7 +11,6 @@ from mmseg.models import SegDataPreProcessor
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor
-from torch.nn import functional as F
 
 from .runtimes import Runtime
 
@@ -70,7 +69,7 @@ class ExportedSegmentor(BaseModel):
 
         Returns:
             Each with ``pred_sem_seg``, (1, H, W), and, unless the file gives classes alone,
-            ``seg_logits``, (num_classes, H, W), at the image's own size.
+            ``seg_logits``, (num_classes, H, W).
 
         Raises:
             ValueError: For another mode.
@@ -81,11 +80,10 @@ class ExportedSegmentor(BaseModel):
         found = torch.from_numpy(np.asarray(self.network(image.cpu().numpy())))
         samples = data_samples or [SegDataSample() for _ in found]
         for sample, one in zip(samples, found):
-            size = tuple(sample.get('ori_shape', inputs.shape[2:]))[:2]
             if self.output == 'classes':
-                sample.pred_sem_seg = PixelData(data=_nearest(one[None], size))
+                sample.pred_sem_seg = PixelData(data=one[None])
                 continue
-            scores = _linear(self._scores(one), size)
+            scores = self._scores(one)
             sample.seg_logits = PixelData(data=scores)
             sample.pred_sem_seg = PixelData(data=self._classes(scores))
         return samples
@@ -100,15 +98,3 @@ class ExportedSegmentor(BaseModel):
         if len(scores) == 1:
             return (scores > self.threshold).long()
         return scores.argmax(0, keepdim=True)
-
-
-def _linear(scores: Tensor, size: tuple[int, int]) -> Tensor:
-    if scores.shape[1:] == size:
-        return scores
-    return F.interpolate(scores[None], size, mode='bilinear', align_corners=False)[0]
-
-
-def _nearest(classes: Tensor, size: tuple[int, int]) -> Tensor:
-    if classes.shape[1:] == size:
-        return classes
-    return F.interpolate(classes[None].double(), size, mode='nearest')[0].to(classes.dtype)

@@ -9,16 +9,7 @@ import torch
 
 # By suffix: which runtimes read such a file, the first by default.
 READ_BY = {'.onnx': ('onnxruntime', 'openvino'), '.xml': ('openvino',), '.pt2': ('torch',)}
-METADATA = (
-    'classes',
-    'palette',
-    'channel_order',
-    'normalise_inside',
-    'output',
-    'threshold',
-    'mean',
-    'std',
-)
+METADATA = 'classes palette channel_order normalise_inside output threshold mean std'.split()
 RUNTIMES = ('torch', 'onnxruntime', 'openvino')
 
 
@@ -118,8 +109,4 @@ def _open_torch(path: Path, threads: int) -> Opened:
     return run, {name: text for name, text in texts.items() if text}
 
 
-_OPEN = {
-    'torch': _open_torch,
-    'onnxruntime': _open_onnxruntime,
-    'openvino': _open_openvino,
-}
+_OPEN = {'torch': _open_torch, 'onnxruntime': _open_onnxruntime, 'openvino': _open_openvino}
