@@ -20,6 +20,11 @@ def runner_parser(description: str) -> argparse.ArgumentParser:
         help='folder for logs and checkpoints (default: work_dir of the config, else '
         'work_dirs/<name of the config>)',
     )
+    parser.add_argument(
+        '--other-classes',
+        action='store_true',
+        help='take a checkpoint whose classes have other names or another order',
+    )
     add_cfg_options(parser)
     parser.add_argument(
         '--launcher',

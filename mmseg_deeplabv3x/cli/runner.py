@@ -13,9 +13,10 @@ import torch
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
-from mmseg.registry import RUNNERS
 
+from ..engine.hooks.checked_load_hook import CheckedLoadHook
 from .config_errors import check_spelling
+from .start_screen import build_with_start_screen
 
 
 def load_config(args: argparse.Namespace) -> Config:
@@ -59,11 +60,13 @@ def log_on_first_rank_only(launcher: str) -> None:
         MMLogger.get_current_instance().setLevel(logging.ERROR)
 
 
-def build_runner(cfg: Config, args: argparse.Namespace) -> Runner:
-    """Build the runner of a config, once the processes are connected."""
+def build_runner(cfg: Config, args: argparse.Namespace, training: bool = True) -> Runner:
+    """Build the runner of a config, once the processes are connected; it checks what it loads."""
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     init_process_group(cfg.launcher)
-    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    runner = build_with_start_screen(cfg)
+    runner.register_hook(CheckedLoadHook(training, args.other_classes))
+    return runner
 
 
 def init_process_group(launcher: str) -> None:

@@ -14,6 +14,8 @@ from mmseg.datasets.transforms import LoadAnnotations, LoadImageFromNDArray, Pac
 from mmseg.registry import DATASETS, MODELS, TRANSFORMS
 from torch import nn
 
+from ..checkpoint_objects import why_refused
+from ..engine.checkpoints.loading import complete, inner_model
 from .config_text import parse_config
 from .exported_segmentor import ExportedSegmentor
 from .runtimes import READ_BY
@@ -115,7 +117,12 @@ def checkpoint_config(checkpoint: str) -> Config:
 def _read(checkpoint: str) -> dict:
     if '://' not in checkpoint and not os.path.isfile(checkpoint):
         raise FileNotFoundError(f'There is no checkpoint file {checkpoint!r}.')
-    return CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
+    try:
+        return CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # whatever the bytes of a broken file lead to
+        raise ValueError(f'{checkpoint} is not loaded: {why_refused(error)}.') from error
 
 
 def _config_in(content: dict, checkpoint: str) -> Config:
@@ -130,28 +137,15 @@ def load_all(model: nn.Module, state_dict: dict, source: str) -> None:
 
     Args:
         model: The model; under test-time augmentation, that of its ``module``.
-        state_dict: Names and tensors; names may begin with ``module.``.
+        state_dict: Names and tensors, or what :func:`.reading.unwrap` takes them out of.
         source: Where they are from, for the message.
 
     Raises:
         ValueError: If a tensor is missing or has another shape; names the first ones.
     """
-    model = getattr(model, 'module', model)
-    state_dict = {key.removeprefix('module.'): value for key, value in state_dict.items()}
-    own = model.state_dict()
-    missing = [key for key in own if key not in state_dict]
-    other = [
-        f'{key} is {tuple(state_dict[key].shape)}, not {tuple(value.shape)}'
-        for key, value in own.items()
-        if key in state_dict and state_dict[key].shape != value.shape
-    ]
-    if missing or other:
-        shown = [*(f'{key} is missing' for key in missing[:3]), *other[:3]]
-        raise ValueError(
-            f'{source} does not fit the model of the config: {len(missing)} of {len(own)} tensors '
-            f'are missing and {len(other)} have another shape: {"; ".join(shown)}.'
-        )
-    model.load_state_dict(state_dict, strict=False)
+    model, state_dict = inner_model(model), dict(state_dict)
+    complete(model, state_dict, source, 'evaluation')
+    model.load_state_dict(state_dict)
 
 
 def _without_pretrained(cfg):

@@ -1,5 +1,8 @@
 """Weights of other projects load into our modules as they are."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from mmengine.logging import print_log
 from mmengine.runner import CheckpointLoader
@@ -24,6 +27,17 @@ def load_from_file(
     return {'state_dict': read_weights(filename)}
 
 
+@contextmanager
+def naming_file(init_cfg: dict | list | None) -> Iterator[None]:
+    """Put the file that an ``init_cfg`` names before what is wrong with it."""
+    try:
+        yield
+    except ValueError as error:
+        if isinstance(init_cfg, dict) and 'checkpoint' in init_cfg:
+            raise ValueError(f'{init_cfg["checkpoint"]}: {error}') from error
+        raise
+
+
 class PublishedWeightsMixin:
     """For a segmentor or a backbone: ``load_from`` and ``init_cfg`` take files of any known source.
 
@@ -45,19 +59,23 @@ class PublishedWeightsMixin:
             ValueError: If the file that it names has a tensor of another shape, or lacks a part
                 of the backbone.
         """
-        try:
+        with naming_file(self.init_cfg):
             super().init_weights()
-        except ValueError as error:
-            if isinstance(self.init_cfg, dict) and 'checkpoint' in self.init_cfg:
-                raise ValueError(f'{self.init_cfg["checkpoint"]}: {error}') from error
-            raise
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args) -> None:
         if not prefix:
-            self._fit(state_dict)
+            self.fit_weights(state_dict)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
-    def _fit(self, state_dict: dict[str, Tensor]) -> None:
+    def fit_weights(self, state_dict: dict[str, Tensor]) -> None:
+        """Bring a state dict of any source under the keys of this module.
+
+        Args:
+            state_dict: Or a checkpoint that holds one; changed in place.
+
+        Raises:
+            ValueError: If it does not fit.
+        """
         own = self.state_dict()
         if state_dict.keys() == own.keys() and all(
             state_dict[key].shape == value.shape for key, value in own.items()

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmseg.registry import MODELS
 from PIL import Image
 
 from mmseg_deeplabv3x.cli import test as cli_test
@@ -27,6 +29,14 @@ def test_split(shapes_root, tmp_path):
     return root
 
 
+def weights_of(config, folder):
+    """A checkpoint that fits a config."""
+    init_default_scope('mmseg')
+    model = MODELS.build(Config.fromfile(config).model)
+    torch.save(dict(state_dict=model.state_dict()), folder / 'weights.pth')
+    return f'{folder}/weights.pth'
+
+
 @pytest.mark.parametrize('flags', [[], ['--tta', '--scales', '0.5', '1.0']], ids=['plain', 'tta'])
 def test_pack_voc_of_a_split_without_labels(test_split, tiny_config, tmp_path, flags):
     name = f'pack{len(flags)}'
@@ -34,9 +44,10 @@ def test_pack_voc_of_a_split_without_labels(test_split, tiny_config, tmp_path, f
     voc = dict(type='PascalVOCDataset', data_root=str(test_split), data_prefix=prefix)
     changes = {f'test_dataloader.dataset.{key}': value for key, value in voc.items()}
     config = tiny_config(name, {**changes, 'test_evaluator.type': 'ConfusionIoUMetric'})
-    torch.save(dict(state_dict={}), tmp_path / 'weights.pth')
+    model = MODELS.build(Config.fromfile(config).model)
+    torch.save(dict(state_dict=model.state_dict()), tmp_path / 'weights.pth')
     out = tmp_path / 'ids'
-    line = [config, str(tmp_path / 'weights.pth'), '--work-dir', str(tmp_path / 'work'), *flags]
+    line = [config, weights_of(config, tmp_path), '--work-dir', str(tmp_path / 'work'), *flags]
     line += ['--out', f'{out}/', '--pack', 'voc', '--cfg-options']
     cli_test.test(
         [*line, 'test_evaluator.format_only=True', f'test_dataloader.dataset.ann_file={TEST}']
@@ -52,6 +63,58 @@ def test_pack_voc_of_a_split_without_labels(test_split, tiny_config, tmp_path, f
     (log,) = (tmp_path / 'work').glob('*/*.log')
     text = log.read_text()
     assert f'Packed: {out}.tgz' in text and 'WARNING' not in text
+
+
+def two_folders(shapes_root, tmp_path):
+    """Two images of the same name under x and y, of Shapes, and a list of them."""
+    for kind, suffix in (('JPEGImages', '.jpg'), ('SegmentationClass', '.png')):
+        for source, folder in zip(sorted((shapes_root / kind).iterdir()), 'xy'):
+            target = tmp_path / 'data' / kind / folder / f'0001{suffix}'
+            target.parent.mkdir(parents=True)
+            shutil.copy(source, target)
+    (tmp_path / 'data/list.txt').write_text('x/0001\ny/0001\n')
+    return dict(data_root=f'{tmp_path}/data', ann_file='list.txt')
+
+
+def two_parts(shapes_root, tmp_path):
+    """The same images as two datasets of their own."""
+    root = two_folders(shapes_root, tmp_path)['data_root']
+    prefixes = [
+        dict(img_path=f'JPEGImages/{x}', seg_map_path=f'SegmentationClass/{x}') for x in 'xy'
+    ]
+    part = dict(type='ShapesDataset', data_root=root, ann_file='')
+    return [dict(part, data_prefix=prefix) for prefix in prefixes]
+
+
+@pytest.mark.parametrize('parts', [two_folders, two_parts])
+@pytest.mark.parametrize('metric', ['IoUMetric', 'ConfusionIoUMetric'])
+def test_images_of_the_same_name_overwrite_nothing(
+    shapes_root, tiny_config, tmp_path, parts, metric
+):
+    data = parts(shapes_root, tmp_path)
+    config = tiny_config(f'{parts.__name__}{metric}', {'test_evaluator.type': metric})
+    if isinstance(data, list):
+        cfg = Config.fromfile(config)
+        pipeline = cfg.test_dataloader.dataset.pipeline
+        cfg.test_dataloader.dataset = dict(
+            type='ConcatDataset', datasets=[dict(part, pipeline=pipeline) for part in data]
+        )
+        cfg.dump(config)
+    cfg = Config.fromfile(config)
+    if isinstance(data, dict):
+        cfg.merge_from_dict({f'test_dataloader.dataset.{key}': v for key, v in data.items()})
+        cfg.dump(config)
+    line = [config, weights_of(config, tmp_path), '--work-dir', f'{tmp_path}/work']
+    cli_test.test([*line, '--out', f'{tmp_path}/ids', '--show-dir', f'{tmp_path}/pictures'])
+    written = [
+        [path.relative_to(tmp_path / folder).as_posix() for path in sorted(paths)]
+        for folder in ('ids', 'pictures')
+        for paths in [(tmp_path / folder).rglob('*.png')]
+    ]
+    assert written == [
+        ['x/0001.png', 'y/0001.png'],
+        ['x/test_0001.jpg_0.png', 'y/test_0001.jpg_0.png'],
+    ]
 
 
 def test_labels_stay_where_they_are_evaluated():

@@ -137,10 +137,26 @@ def test_images_that_are_too_large_are_cut_into_tiles(trained, plain, monkeypatc
 def test_weights_that_do_not_fit_are_refused(trained, tmp_path):
     content = torch.load(trained[1], weights_only=True)
     del content['state_dict']['decode_head.conv_seg.bias']
+    torch.save(content, tmp_path / 'other.pth')
+    text = (
+        r'other.pth does not fit .*: 1 of \d+ tensors are missing .*: decode_head.conv_seg.bias is'
+    )
+    with pytest.raises(ValueError, match=text):
+        DeepLabV3Predictor(checkpoint=tmp_path / 'other.pth', device='cpu')
     content['state_dict']['backbone.conv1.weight'] = torch.zeros(8, 3, 3, 3)
     torch.save(content, tmp_path / 'other.pth')
-    with pytest.raises(ValueError, match=r'conv_seg.bias is missing; backbone.conv1.weight is'):
+    with pytest.raises(ValueError, match=r'other.pth: backbone.conv1.weight is \(8, 3, 3, 3\) in'):
         DeepLabV3Predictor(checkpoint=tmp_path / 'other.pth', device='cpu')
+
+
+def test_a_checkpoint_is_unwrapped_and_a_refused_file_is_named(trained, plain, tmp_path):
+    state = torch.load(trained[1], weights_only=True)['state_dict']
+    torch.save({'model': state, 'epoch': 3}, tmp_path / 'wrapped.pth')
+    wrapped = DeepLabV3Predictor(trained[0], tmp_path / 'wrapped.pth', device='cpu', fast=False)
+    assert (wrapped(RGB).mask == plain(RGB).mask).all()
+    torch.save(torch.nn.Linear(1, 1), tmp_path / 'whole_model.pth')
+    with pytest.raises(ValueError, match=r'whole_model.pth is not loaded: it asks for .*[^\n]$'):
+        DeepLabV3Predictor(trained[0], tmp_path / 'whole_model.pth', device='cpu')
 
 
 def test_a_checkpoint_without_a_config_asks_for_one(trained, tmp_path):

@@ -1,0 +1,83 @@
+"""What a model takes from a checkpoint: told in one line, or refused in one sentence."""
+
+from collections.abc import Sequence
+
+from mmengine.logging import print_log
+from mmengine.model import BaseTTAModel, is_model_wrapper
+from torch import Tensor, nn
+
+from ...models.published_weights import PublishedWeightsMixin
+from ...weights import unwrap
+
+
+def inner_model(model: nn.Module) -> nn.Module:
+    """The model itself, out of what ``DistributedDataParallel`` or test-time augmentation wraps."""
+    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+        model = model.module
+    return model
+
+
+def complete(
+    model: nn.Module, state_dict: dict[str, Tensor], source: str, purpose: str = 'start'
+) -> None:
+    """Make a state dict one that a model loads without a word, or refuse it.
+
+    What the model has and the file has not, or in another shape, stays as the model has it; what
+    the model has not is left out. The log tells both in one line.
+
+    Args:
+        model: Of mmseg or ours; ours know the keys of other projects.
+        state_dict: Names and tensors, or a checkpoint that holds them; changed in place.
+        source: Where it is from, for the messages.
+        purpose: 'resume' needs all that the model has, 'evaluation' all but an auxiliary head,
+            'start' most weights of the backbone. Default: 'start'.
+
+    Raises:
+        ValueError: If it does not fit.
+    """
+    own, state = model.state_dict(), dict(state_dict)
+    ours = isinstance(model, PublishedWeightsMixin)
+    try:
+        if ours:
+            model.fit_weights(state)
+        elif not own.keys() & state.keys():
+            state = unwrap(state)
+    except ValueError as error:
+        raise ValueError(f'{source}: {error}') from error
+
+    missing = [key for key in own if key not in state and not key.endswith('.num_batches_tracked')]
+    other = [key for key in own if key in state and state[key].shape != own[key].shape]
+    fits = {key: state[key] for key in own if key in state and key not in other}
+    unused = 'auxiliary_head.' if purpose == 'evaluation' else ()
+    needed = [key for key in missing if not key.startswith(unused)]
+    if purpose != 'start' and (needed or other):
+        shown = [f'{key} is missing' for key in needed[:3]]
+        shown += [f'{k} is {tuple(state[k].shape)}, not {tuple(own[k].shape)}' for k in other[:3]]
+        raise ValueError(
+            f'{source} does not fit the model of the config: {len(needed)} of {len(own)} tensors '
+            f'are missing and {len(other)} have another shape: {"; ".join(shown)}.'
+        )
+    backbone = [name for name, _ in model.named_parameters() if name.startswith('backbone.')]
+    backbone = backbone or [name for name, _ in model.named_parameters()]
+    taken = len(fits.keys() & set(backbone))
+    if 2 * taken < len(backbone):
+        raise ValueError(
+            f'{source} does not fit: it has {taken} of the {len(backbone)} weights of the backbone '
+            f'({_few(backbone)}), and others in their place ({_few(list(state))}).'
+        )
+    parts = {
+        'not in the file': missing,
+        'of another shape': other,
+        'not in the model': [key for key in state if key not in own],
+    }
+    if not ours and any(parts.values()):  # ours have said it
+        told = [f'{name}: {_few(keys)}' for name, keys in parts.items() if keys]
+        loaded = f'loaded {len(fits)} of {len(fits) + len(missing) + len(other)} tensors'
+        print_log('; '.join([f'Weights: {loaded} of {source}', *told]) + '.', 'current')
+    state_dict.clear()
+    state_dict.update({**own, **fits})
+
+
+def _few(keys: Sequence[str]) -> str:
+    more = f' and {len(keys) - 3} more' if len(keys) > 3 else ''
+    return ', '.join(keys[:3]) + more

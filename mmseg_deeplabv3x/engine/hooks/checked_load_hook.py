@@ -1,0 +1,79 @@
+"""Checkpoints that do not fit are refused when they are loaded."""
+
+from functools import partial
+
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from torch import nn
+
+from ...models.backbones import AtrousBackbone
+from ...models.published_weights import PublishedWeightsMixin
+from ..checkpoints.loading import complete, inner_model
+
+
+class CheckedLoadHook(Hook):
+    """For the commands: compares what is loaded with the model and the data, whosever they are.
+
+    Upstream, weights that do not fit are left as they are, which a long list in the log tells, and
+    an evaluation goes on with random ones. Here that is an error; in a training, where a new head
+    is what fine-tuning begins with, it is one line, and an error where the backbone does not fit.
+    (:func:`.loading.complete`.)
+
+    Args:
+        training: Whether the runner trains; else it tests.
+        other_classes: Whether the names of the classes may differ from the checkpoint's.
+            Default: False.
+    """
+
+    priority = 'VERY_HIGH'  # other hooks, EMAHook for one, load what is left of the checkpoint
+
+    def __init__(self, training: bool, other_classes: bool = False):
+        self.training, self.other_classes = training, other_classes
+
+    def before_run(self, runner: Runner) -> None:
+        """Look at what each ``init_cfg`` will load; our own modules do so themselves."""
+        for part in runner.model.modules() if isinstance(runner.model, nn.Module) else ():
+            part = part.network if isinstance(part, AtrousBackbone) else part
+            source = _pretrained(getattr(part, 'init_cfg', None))
+            if source and not isinstance(part, PublishedWeightsMixin):
+                part.register_load_state_dict_pre_hook(partial(_before_load, source=source))
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Look at what the run starts from, is resumed from or evaluates.
+
+        Raises:
+            ValueError: If it does not fit.
+        """
+        model, source = inner_model(runner.model), runner._load_from
+        self._check_classes(runner, model, checkpoint.get('meta') or {}, source)
+        state = checkpoint.setdefault('state_dict', dict(checkpoint))
+        purpose = 'start' if self.training else 'evaluation'
+        complete(model, state, source, 'resume' if runner._resume else purpose)
+
+    def _check_classes(self, runner: Runner, model: nn.Module, meta: dict, source: str) -> None:
+        loader = runner.train_dataloader if self.training else runner.test_dataloader
+        now = (getattr(loader.dataset, 'metainfo', None) or {}).get('classes')
+        saved = (meta.get('dataset_meta') or {}).get('classes') or meta.get('CLASSES')
+        if not now or not saved or list(now) == list(saved) or self.other_classes:
+            return
+        anew = len(now) != len(saved) or getattr(model, 'new_classifier', False)
+        if self.training and not runner._resume and anew:
+            return
+        differ = [f'{i} is {a!r}, not {b!r}' for i, (a, b) in enumerate(zip(saved, now)) if a != b]
+        differ = differ[:3] or [f'it has {len(saved)}, not {len(now)}']
+        raise ValueError(
+            f"The classes of {source} are not the data's: {', '.join(differ)}. Bring those of the "
+            "config into the checkpoint's order; --other-classes takes them as they are; to train "
+            'on other classes, set model.new_classifier=True.'
+        )
+
+
+def _pretrained(init_cfg: dict | list | None) -> str | None:
+    """The file that an ``init_cfg`` of mmengine names."""
+    entries = init_cfg if isinstance(init_cfg, (list, tuple)) else [init_cfg or {}]
+    return next((entry['checkpoint'] for entry in entries if entry.get('checkpoint')), None)
+
+
+def _before_load(module: nn.Module, state_dict: dict, prefix: str, *args, source: str) -> None:
+    if not prefix:  # else it is a part of what is loaded
+        complete(module, state_dict, source)
