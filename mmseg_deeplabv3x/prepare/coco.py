@@ -32,17 +32,11 @@ from .voc import split_name
 
 ROOT = 'data/coco_voc'
 # The checksums are those that users of the official files publish alike; COCO itself names none.
+SITE = 'http://images.cocodataset.org'
 ARCHIVES = (
-    Remote(
-        'http://images.cocodataset.org/annotations/annotations_trainval2017.zip',
-        md5='f4bbac642086de4f52a3fdda2de5fa2c',
-    ),
-    Remote(
-        'http://images.cocodataset.org/zips/val2017.zip', md5='442b8da7639aecaf257c1dceb8ba8c80'
-    ),
-    Remote(
-        'http://images.cocodataset.org/zips/train2017.zip', md5='cced6f7f71b7629ddf16f17bbcfab6b2'
-    ),
+    Remote(f'{SITE}/annotations/annotations_trainval2017.zip', 'f4bbac642086de4f52a3fdda2de5fa2c'),
+    Remote(f'{SITE}/zips/val2017.zip', '442b8da7639aecaf257c1dceb8ba8c80'),
+    Remote(f'{SITE}/zips/train2017.zip', 'cced6f7f71b7629ddf16f17bbcfab6b2'),
 )
 MIN_PIXELS = 1000
 RECORD = 'coco.json'
@@ -68,15 +62,9 @@ def prepare_coco(
 ) -> str:
     """Paint VOC's classes from COCO's instances, and keep the images that show enough of them.
 
-    Args:
-        root: As the next two, see :mod:`mmseg_deeplabv3x.prepare`; result and errors too.
-        sources: See there.
-        downloads: See there.
-        min_pixels: An image is kept if more pixels than this belong to VOC's objects.
-
-    Raises:
-        ImportError: If pycocotools is missing.
-        ValueError: Also if ``root`` was made with another ``min_pixels``.
+    An image is kept if more than ``min_pixels`` of its pixels belong to VOC's objects; a ``root``
+    that was made with another number is refused. Needs pycocotools. All else is as in
+    :mod:`mmseg_deeplabv3x.prepare`.
     """
     with Output(root) as out:
         _check_record(out, min_pixels)
