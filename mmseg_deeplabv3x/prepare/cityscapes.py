@@ -67,12 +67,11 @@ def prepare_cityscapes(
     with Output(root) as out:
         if not sources and not out.root.is_dir():
             raise FileNotFoundError(f'There is nothing at {root}. {HOW_TO_GET}')
-
-        def wanted(name: str) -> bool:
-            return not out.has(mask_name(name) or name)
-
+        found = find_files(
+            sources or [out.root], FILES, lambda n: not out.has(mask_name(n) or n), out.scratch
+        )
         labels = {}  # the mask to make: its mask or, where there is none, its polygons
-        for name, path in find_files(sources or [out.root], FILES, wanted, out.scratch):
+        for name, path in found:
             if mask_name(name) is None:
                 out.place(path, name)
             elif path.suffix == '.png' or mask_name(name) not in labels:

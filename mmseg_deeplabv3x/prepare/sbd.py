@@ -47,12 +47,8 @@ def prepare_sbd(
 ) -> str:
     """Make the masks and the list of train_aug.
 
-    Args:
-        root: VOC's root, prepared before.
-        sources: As ``downloads``, see :mod:`mmseg_deeplabv3x.prepare`; result and errors too.
-        downloads: See there.
-        counts: Names that each of the four lists holds.
-        total: Names that train_aug must hold.
+    ``root`` is VOC's, prepared before; ``counts`` and ``total`` are the lengths of the four lists
+    and of train_aug. All else is as in :mod:`mmseg_deeplabv3x.prepare`.
     """
     with Output(root) as out:
         for split in ('train', 'val'):
