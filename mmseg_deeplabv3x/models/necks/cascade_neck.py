@@ -72,10 +72,9 @@ class CascadeNeck(BaseModule):
                 dict(type='Constant', val=1, layer=['_BatchNorm', 'GroupNorm']),
             ]
         super().__init__(init_cfg)
-        if not isinstance(num_blocks, int) or num_blocks < 1:
-            raise ValueError(f'num_blocks must be at least 1, but got {num_blocks!r}.')
-        if num_blocks > 64:  # building would go on until the memory is full
-            raise ValueError(f'num_blocks must be at most 64, but got {num_blocks}.')
+        # with more, building would go on until the memory is full
+        if not isinstance(num_blocks, int) or not 1 <= num_blocks <= 64:
+            raise ValueError(f'num_blocks must be from 1 to 64, but got {num_blocks!r}.')
         for name, value in (('multi_grid', multi_grid), ('out_blocks', out_blocks)):
             if value is not None and not isinstance(value, Sequence):
                 raise ValueError(f'{name} must be a list, but got {value!r}.')
@@ -87,7 +86,14 @@ class CascadeNeck(BaseModule):
         self.num_units = units_of_blocks[-1]
         self.contract_dilation = contract_dilation
         self.copy_block4 = copy_block4
-        self.multi_grids = self._multi_grid_of_each_block(multi_grid, num_blocks)
+        if multi_grid is None or all(isinstance(rate, int) for rate in multi_grid):
+            multi_grid = (multi_grid,) * num_blocks
+        if len(multi_grid) != num_blocks:
+            raise ValueError(
+                f'multi_grid has unit rates for {len(multi_grid)} blocks, '
+                f'but there are {num_blocks}: {tuple(multi_grid)}.'
+            )
+        self.multi_grids = dict(enumerate(multi_grid, start=FIRST_BLOCK))
         self.out_blocks = tuple(out_blocks or (self.last_block,))
         legal = range(FIRST_BLOCK - 1, self.last_block + 1)
         if not all(block in legal for block in self.out_blocks):
@@ -109,17 +115,6 @@ class CascadeNeck(BaseModule):
             )
             self.add_module(f'block{block}', layer)
         self.set_output_stride(output_stride)
-
-    @staticmethod
-    def _multi_grid_of_each_block(multi_grid: Sequence | None, num_blocks: int) -> dict:
-        if multi_grid is None or all(isinstance(rate, int) for rate in multi_grid):
-            multi_grid = (multi_grid,) * num_blocks
-        if len(multi_grid) != num_blocks:
-            raise ValueError(
-                f'multi_grid has unit rates for {len(multi_grid)} blocks, '
-                f'but there are {num_blocks}: {tuple(multi_grid)}.'
-            )
-        return dict(enumerate(multi_grid, start=FIRST_BLOCK))
 
     def set_output_stride(self, output_stride: int) -> None:
         """Change the output_stride of this live module; weights and BN statistics stay.

@@ -127,7 +127,7 @@ def test_convolutions_of_another_kind(neck):
     'cfg,message',
     [
         (dict(output_stride=512), 'a network of 7 blocks has an output_stride of 256 at the most'),
-        (dict(num_blocks=0), 'num_blocks must be at least 1, but got 0'),
+        (dict(num_blocks=0), 'num_blocks must be from 1 to 64, but got 0'),
         (dict(multi_grid=(1, 2)), '2 unit rates, but block5 has 3 units'),
         (dict(multi_grid=((1, 2, 1),)), 'unit rates for 1 blocks, but there are 3'),
         (dict(out_blocks=(8,)), r'from 4 \(the input\) to 7, but got \(8,\)'),
