@@ -4,9 +4,11 @@ import os.path as osp
 from pathlib import Path
 
 from mmengine.config import Config
+from mmseg.evaluation import IoUMetric
+from mmseg.registry import METRICS
 
 from ..evaluation.voc_archive import pack_voc
-from .pipelines import LABEL_LOADERS, builds_one_of
+from ..transforms.kinds import LABEL_LOADERS, builds_one_of, kind_of
 
 
 def write_predictions(cfg: Config, folder: str) -> None:
@@ -20,13 +22,19 @@ def write_predictions(cfg: Config, folder: str) -> None:
     """
     evaluators = cfg.test_evaluator
     evaluators = evaluators if isinstance(evaluators, list) else [evaluators]
+    stock = [evaluator for evaluator in evaluators if kind_of(evaluator, METRICS) is IoUMetric]
     for evaluator in evaluators:
-        evaluator.update(output_dir=folder, keep_results=True)
+        if evaluator not in stock:
+            evaluator.update(output_dir=folder, keep_results=True)
     if all(evaluator.get('format_only') for evaluator in evaluators):
         dataset = cfg.test_dataloader.dataset
         (dataset.get('data_prefix') or {}).pop('seg_map_path', None)
         if 'pipeline' in dataset:
             dataset.pipeline = _without_labels(dataset.pipeline)
+    if stock:  # they would write x/1.png over y/1.png
+        writer = dict(type='ConfusionIoUMetric', format_only=True, output_dir=folder)
+        scored = [e for e in evaluators if e not in stock or not e.get('format_only')]
+        cfg.test_evaluator = [*scored, writer]
 
 
 def check_packable(cfg: Config) -> None:

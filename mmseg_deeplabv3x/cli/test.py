@@ -6,9 +6,14 @@ from collections.abc import Sequence
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
+from mmengine.hooks import LoggerHook
 from mmengine.logging import print_log
+from mmengine.visualization import LocalVisBackend
+from mmseg.engine.hooks import SegVisualizationHook
+from mmseg.registry import HOOKS, VISBACKENDS
 
 from ..data_check import check_before_testing
+from ..transforms.kinds import builds_one_of, kind_of
 from .arguments import checkpoint_file, output_stride, runner_parser, scale
 from .messages import install_messages
 from .predictions import check_packable, pack_predictions, write_predictions
@@ -127,14 +132,16 @@ def _draw(cfg: Config, args: argparse.Namespace) -> None:
     """Draw every image; upstream, only each 50th is drawn."""
     hooks = dict(cfg.get('default_hooks', {}))
     hook = dict(hooks.get('visualization') or dict(type='SegVisualizationHook'))
+    if kind_of(hook, HOOKS) is SegVisualizationHook:
+        hook['type'] = 'FolderVisualizationHook'
     hook.update(draw=True, interval=1, show=args.show, wait_time=args.wait_time)
     cfg.default_hooks = dict(hooks, visualization=hook)
     if args.show_dir:
         visualizer = dict(cfg.get('visualizer', dict(type='SegLocalVisualizer')))
-        local = ('LocalVisBackend', 'SafeLocalVisBackend')
-        backends = [b for b in visualizer.get('vis_backends', []) if b['type'] not in local]
+        backends = visualizer.get('vis_backends', [])
+        backends = [b for b in backends if not builds_one_of(b, LocalVisBackend, VISBACKENDS)]
         # an absolute folder stays what it is; a relative one would be put into the work dir
-        backends.append(dict(type='LocalVisBackend', img_save_dir=osp.abspath(args.show_dir)))
+        backends.append(dict(type='SafeLocalVisBackend', img_save_dir=osp.abspath(args.show_dir)))
         cfg.visualizer = dict(visualizer, vis_backends=backends)
 
 
@@ -142,5 +149,5 @@ def _log_by_the_clock(cfg: Config) -> None:
     """Let mmengine's logger show progress and time per image; a logger of another type stays."""
     hooks = dict(cfg.get('default_hooks') or {})
     logger = hooks.get('logger', dict(type='LoggerHook'))
-    if logger and logger['type'] == 'LoggerHook':
+    if logger and kind_of(logger, HOOKS) is LoggerHook:
         cfg.default_hooks = dict(hooks, logger=dict(logger, type='ProgressLoggerHook'))

@@ -8,7 +8,7 @@ from mmengine.config import Config, ConfigDict
 from mmseg.registry import MODELS
 
 from ..paper.rows import VOC_SCALES
-from .pipelines import LABEL_LOADERS, builds_one_of
+from ..transforms.kinds import LABEL_LOADERS, builds_one_of, kind_of
 
 
 def set_output_stride(model: ConfigDict, output_stride: int) -> None:
@@ -23,7 +23,7 @@ def set_output_stride(model: ConfigDict, output_stride: int) -> None:
     """
     own = model.get('output_stride')
     if own is None:
-        segmentor = MODELS.get(model.type)
+        segmentor = kind_of(model, MODELS)
         parameters = inspect.signature(segmentor).parameters if segmentor else {}
         if 'output_stride' not in parameters:
             raise ValueError(

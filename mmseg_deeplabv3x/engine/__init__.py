@@ -4,6 +4,7 @@ from .checkpoints import CheckpointBackend
 from .hooks import (
     ExactResumeHook,
     FiniteStepHook,
+    FolderVisualizationHook,
     GradientCompressionHook,
     ProgressLoggerHook,
     SafeCheckpointHook,
@@ -21,6 +22,7 @@ __all__ = [
     'DeepLabPolyLR',
     'ExactResumeHook',
     'FiniteStepHook',
+    'FolderVisualizationHook',
     'GradientCompressionHook',
     'ProgressLoggerHook',
     'SafeCheckpointHook',

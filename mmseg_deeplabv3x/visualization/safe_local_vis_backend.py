@@ -4,6 +4,7 @@ import logging
 import os
 from contextlib import suppress
 
+import numpy as np
 from mmengine.logging import print_log
 from mmengine.visualization import LocalVisBackend
 from mmseg.registry import VISBACKENDS
@@ -15,13 +16,19 @@ class SafeLocalVisBackend(LocalVisBackend):
 
     Upstream, a disk that is full ends the training at the next line of ``scalars.json``. Here the
     line is left out, a warning says so once, and what was written of it is taken away again: each
-    line of the file is whole.
+    line of the file is whole. A picture whose name has folders goes into them.
 
     Args:
         **kwargs: As of mmengine's ``LocalVisBackend``.
     """
 
     _warned = False
+
+    def add_image(self, name: str, image: np.ndarray, step: int = 0, **kwargs) -> None:
+        """As of ``LocalVisBackend``, and make the folders in the name."""
+        path = os.path.join(self.experiment._img_save_dir, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        super().add_image(name, image, step, **kwargs)
 
     def _dump(self, value_dict: dict, file_path: str, file_format: str) -> None:
         size = os.path.getsize(file_path) if os.path.exists(file_path) else 0

@@ -14,14 +14,14 @@ def test_show_dir_draws_every_image_into_that_folder(config, checkpoint, evaluat
     cfg = evaluation_config(config, checkpoint, '--show-dir', 'pictures')
     hook = cfg.default_hooks.visualization
     assert (hook.type, hook.draw, hook.interval, hook.show) == (
-        'SegVisualizationHook',
+        'FolderVisualizationHook',
         True,
         1,
         False,
     )
     others, local = cfg.visualizer.vis_backends
     assert others.type == 'TensorboardVisBackend'
-    assert local == dict(type='LocalVisBackend', img_save_dir=os.path.abspath('pictures'))
+    assert local == dict(type='SafeLocalVisBackend', img_save_dir=os.path.abspath('pictures'))
 
 
 def test_show_dir_leaves_no_other_folder_to_draw_into(config, checkpoint, write, evaluation_config):
@@ -42,20 +42,17 @@ def test_show_dir_needs_no_hook_in_the_config(tmp_path, checkpoint, write, evalu
     cfg = evaluation_config(
         write(tmp_path / 'bare.py', model={}), checkpoint, '--show-dir', 'pictures'
     )
-    assert cfg.default_hooks.visualization.type == 'SegVisualizationHook'
+    assert cfg.default_hooks.visualization.type == 'FolderVisualizationHook'
     assert cfg.visualizer.type == 'SegLocalVisualizer'
 
 
 def test_out_reaches_every_metric(tmp_path, config, checkpoint, write, evaluation_config):
     cfg = evaluation_config(config, checkpoint, '--out', 'masks')
-    assert cfg.test_evaluator == dict(type='IoUMetric', output_dir='masks', keep_results=True)
+    writer = dict(type='ConfusionIoUMetric', format_only=True, output_dir='masks')
+    assert cfg.test_evaluator == [dict(type='IoUMetric'), writer]
     two = write(tmp_path / 'two.py', test_evaluator=[dict(type='IoUMetric'), dict(type='Other')])
-    assert [
-        m.output_dir for m in evaluation_config(two, checkpoint, '--out', 'masks').test_evaluator
-    ] == [
-        'masks',
-        'masks',
-    ]
+    _, other, last = evaluation_config(two, checkpoint, '--out', 'masks').test_evaluator
+    assert other == dict(type='Other', output_dir='masks', keep_results=True) and last == writer
 
 
 def test_fast_adds_the_hook_that_speeds_the_model_up(config, checkpoint, write, evaluation_config):

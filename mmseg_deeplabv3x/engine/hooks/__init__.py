@@ -2,6 +2,7 @@
 
 from .exact_resume_hook import ExactResumeHook
 from .finite_step_hook import FiniteStepHook
+from .folder_visualization_hook import FolderVisualizationHook
 from .gradient_compression_hook import GradientCompressionHook
 from .progress_logger_hook import ProgressLoggerHook
 from .safe_checkpoint_hook import SafeCheckpointHook
@@ -12,6 +13,7 @@ from .throughput_hook import ThroughputHook
 __all__ = [
     'ExactResumeHook',
     'FiniteStepHook',
+    'FolderVisualizationHook',
     'GradientCompressionHook',
     'ProgressLoggerHook',
     'SafeCheckpointHook',

@@ -6,7 +6,7 @@ import pytest
 from mmcv.transforms import Resize
 from mmseg.registry import TRANSFORMS
 
-from mmseg_deeplabv3x.cli.pipelines import LABEL_LOADERS, builds_one_of
+from mmseg_deeplabv3x.transforms.kinds import LABEL_LOADERS, builds_one_of
 from mmseg_deeplabv3x.transforms import LoadCheckedAnnotations
 
 
