@@ -1,0 +1,77 @@
+"""A training and an evaluation in this process: what the console shows, what the log file has."""
+
+import logging
+import re
+
+import pytest
+
+from mmseg_deeplabv3x.cli import test as cli_test
+from mmseg_deeplabv3x.cli import train as cli_train
+from mmseg_deeplabv3x.cli.start_screen import StartScreen
+
+
+@pytest.fixture
+def started(tiny_config, tmp_path, capsys):
+    """``started(tool, ...)``: its config, its console up to the first line of the run, its log file."""
+
+    def run(tool, *arguments, **changes):
+        name = f'screen_{tool.__name__}'
+        config = tiny_config(name, {'train_cfg.max_iters': 1, **changes})
+        capsys.readouterr()
+        tool([config, *arguments, '--work-dir', str(tmp_path / name)])
+        (log,) = (tmp_path / name).glob('*/*.log')
+        return config, re.split(r'Iter\(|per class', capsys.readouterr().out)[0], log
+
+    return run
+
+
+def test_a_training_starts_with_a_screen(started):
+    config, console, log = started(cli_train.train)
+    for said in (
+        config,
+        'train 6 images, 2 a batch; val 3 images, 1 a batch',
+        'DeepLabV3 of AtrousResNet, ImagePoolASPPHead; 0.2 million parameters; '
+        'output_stride 16 (train), 8 (test)',
+        'random',
+        'cpu',
+        'iterations 1 to 1; SGD from a learning rate of 0.007',
+        str(log),
+    ):
+        assert said in console, said
+    assert len(console.splitlines()) < 20
+
+
+def test_the_log_file_keeps_all(started):
+    _, console, log = started(cli_train.train)
+    for kept in ('System environment:', 'Config:\n', 'Hooks will be executed', '  Schedule '):
+        assert kept in log.read_text(), kept
+        assert kept not in console or kept == '  Schedule '
+
+
+def passes(screen, module, level):
+    """Whether a line that a function of this module logs is shown."""
+    record = logging.makeLogRecord(dict(levelno=level))
+    return eval('screen.lets_pass(record)', dict(__name__=module, screen=screen, record=record))
+
+
+def test_before_the_screen_warnings_and_our_own_lines_are_shown():
+    screen = StartScreen()
+    assert not passes(screen, 'mmengine.runner.runner', logging.INFO)
+    assert passes(screen, 'mmengine.runner.runner', logging.WARNING)
+    assert passes(screen, 'mmseg_deeplabv3x.models.published_weights', logging.INFO)
+    screen.shown = True
+    assert passes(screen, 'mmengine.runner.runner', logging.INFO)
+
+
+def test_an_evaluation_starts_with_a_screen(started, trained):
+    config, console, log = started(cli_test.test, str(trained[1]))
+    for said in (
+        config,
+        'test 3 images, 1 a batch',
+        'output_stride 8 (test)',
+        str(trained[1]),
+        str(log),
+    ):
+        assert said in console, said
+    assert 'Schedule' not in console and len(console.splitlines()) < 20
+    assert 'System environment:' in log.read_text()
