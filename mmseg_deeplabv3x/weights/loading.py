@@ -217,4 +217,4 @@ def _short(keys: Collection[str]) -> str:
     layers = Counter(re.split(r'[./](?=[^./]+$)', key)[0] for key in keys)
     names = list(layers)
     more = f' and {len(names) - 4} more' if len(names) > 4 else ''
-    return f'{", ".join(names[:4])}{more} ({len(keys)} tensors)'
+    return f'{", ".join(names[:4])}{more} ({len(keys)} tensor{"s" * (len(keys) > 1)})'

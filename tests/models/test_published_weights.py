@@ -180,7 +180,7 @@ def test_network_inside_atrous_backbone_is_not_left_random(published, tmp_path):
     backbone = MODELS.build(
         dict(type='AtrousBackbone', backbone=dict(type='ResNet', depth=18, init_cfg=init_cfg))
     )
-    with pytest.raises(ValueError, match=r'weights\.pth: The file lacks .* conv1 \(1 tensors\)'):
+    with pytest.raises(ValueError, match=r'weights\.pth: The file lacks .* conv1 \(1 tensor\)'):
         backbone.init_weights()
 
 

@@ -156,7 +156,7 @@ def test_two_networks_in_one_file_are_refused(state):
 
 
 def test_unknown_network_is_refused_by_convert_with_the_sources():
-    with pytest.raises(ValueError, match=r'recognised in the keys vit\.qkv \(1 tensors\).*timm'):
+    with pytest.raises(ValueError, match=r'recognised in the keys vit\.qkv \(1 tensor\).*timm'):
         convert({'vit.qkv.weight': torch.ones(2)})
 
 
