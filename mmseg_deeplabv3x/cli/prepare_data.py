@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from ..prepare import camvid, cityscapes, coco, sbd, voc
-from ..prepare.download import DownloadError
+from ..prepare.download import DOWNLOADS, DownloadError
 
 ERRORS = (ValueError, OSError, ImportError, DownloadError)
 COMMANDS = {
@@ -56,7 +56,7 @@ def prepare_parser() -> argparse.ArgumentParser:
         else:
             sub.add_argument(
                 '--downloads',
-                default='data/downloads',
+                default=DOWNLOADS,
                 help='folder for what is downloaded, if nothing is given and nothing is there '
                 '(default: %(default)s)',
             )

@@ -19,7 +19,7 @@ from ..datasets.lists import first_few
 from ..datasets.parallel import map_files
 from ..datasets.reading import read_image, read_mask
 from ..datasets.voc_masks import VOID
-from .download import Remote, download
+from .download import DOWNLOADS, Remote, download
 from .output import Output
 from .sources import find_files
 
@@ -38,7 +38,7 @@ FILES = re.compile(r'(?:^|/)((?:train|val|test)(?:annot)?/[^/]+\.png)$')
 def prepare_camvid(
     root: str | os.PathLike = ROOT,
     sources: Sequence[str | os.PathLike] = (),
-    downloads: str | os.PathLike = 'data/downloads',
+    downloads: str | os.PathLike = DOWNLOADS,
     counts: Mapping[str, int] = COUNTS,
 ) -> str:
     """Convert SegNet's CamVid; arguments, result and errors as in :mod:`mmseg_deeplabv3x.prepare`.

@@ -25,7 +25,7 @@ from ..datasets.lists import read_split, write_split
 from ..datasets.parallel import map_files
 from ..datasets.reading import read_size
 from ..datasets.voc_masks import VOID, read_voc_mask, save_voc_mask
-from .download import Remote, download
+from .download import DOWNLOADS, Remote, download
 from .output import Output
 from .sources import find_files
 from .voc import split_name
@@ -57,7 +57,7 @@ IMAGES = re.compile(r'(?:^|/)((?:train|val)2017/[^/]+\.jpg)$')
 def prepare_coco(
     root: str | os.PathLike = ROOT,
     sources: Sequence[str | os.PathLike] = (),
-    downloads: str | os.PathLike = 'data/downloads',
+    downloads: str | os.PathLike = DOWNLOADS,
     min_pixels: int = MIN_PIXELS,
 ) -> str:
     """Paint VOC's classes from COCO's instances, and keep the images that show enough of them.

@@ -13,6 +13,7 @@ from urllib.request import Request, urlopen
 
 from ..progress import Progress
 
+DOWNLOADS = 'data/downloads'
 TRIES = 5  # connections in a row that bring nothing new
 TIMEOUT = 60  # seconds without a byte
 BLOCK = 1 << 20

@@ -19,7 +19,7 @@ from ..datasets.lists import read_split, write_split
 from ..datasets.parallel import map_files
 from ..datasets.reading import check_size, read_size
 from ..datasets.voc_masks import NUM_CLASSES, save_voc_mask
-from .download import Remote, download
+from .download import DOWNLOADS, Remote, download
 from .output import Output
 from .sources import find_files
 from .voc import ROOT, split_name
@@ -41,7 +41,7 @@ MASKS = re.compile(r'(?:^|dataset/)cls/([^/]+)\.mat$')
 def prepare_sbd(
     root: str | os.PathLike = ROOT,
     sources: Sequence[str | os.PathLike] = (),
-    downloads: str | os.PathLike = 'data/downloads',
+    downloads: str | os.PathLike = DOWNLOADS,
     counts: Mapping[str, int] = COUNTS,
     total: int = NUM_TRAIN_AUG,
 ) -> str:

@@ -15,7 +15,7 @@ from PIL import Image
 from ..datasets.lists import read_split
 from ..datasets.parallel import map_files
 from ..datasets.voc_masks import read_voc_mask, save_voc_mask
-from .download import Remote, download
+from .download import DOWNLOADS, Remote, download
 from .output import Output
 from .sources import find_files
 
@@ -43,7 +43,7 @@ def split_name(split: str) -> str:
 def prepare_voc(
     root: str | os.PathLike = ROOT,
     sources: Sequence[str | os.PathLike] = (),
-    downloads: str | os.PathLike = 'data/downloads',
+    downloads: str | os.PathLike = DOWNLOADS,
     counts: Mapping[str, int] = COUNTS,
 ) -> str:
     """Put VOC 2012 where the configs expect it, and check it.
