@@ -44,8 +44,6 @@ def test_pack_voc_of_a_split_without_labels(test_split, tiny_config, tmp_path, f
     voc = dict(type='PascalVOCDataset', data_root=str(test_split), data_prefix=prefix)
     changes = {f'test_dataloader.dataset.{key}': value for key, value in voc.items()}
     config = tiny_config(name, {**changes, 'test_evaluator.type': 'ConfusionIoUMetric'})
-    model = MODELS.build(Config.fromfile(config).model)
-    torch.save(dict(state_dict=model.state_dict()), tmp_path / 'weights.pth')
     out = tmp_path / 'ids'
     line = [config, weights_of(config, tmp_path), '--work-dir', str(tmp_path / 'work'), *flags]
     line += ['--out', f'{out}/', '--pack', 'voc', '--cfg-options']
