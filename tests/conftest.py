@@ -8,6 +8,7 @@ import mmseg_deeplabv3x  # noqa: F401  (before any test imports mmseg: it makes 
 
 pytest_plugins = [
     'tests.fixtures.checked_data',
+    'tests.fixtures.memory_backend',
     'tests.fixtures.published_data',
     'tests.fixtures.trained_model',
 ]

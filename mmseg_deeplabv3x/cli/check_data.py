@@ -12,6 +12,7 @@ from ..data_check.report import as_json, text
 from ..files import write_file
 from .arguments import add_cfg_options, config_file
 from .messages import install_messages
+from .user_errors import exit_on_user_error
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,10 +35,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_cfg_options(parser)
     args = parser.parse_args(argv)
     install_messages()
-    cfg = Config.fromfile(args.config)
-    cfg.merge_from_dict(args.cfg_options)
-
-    report = check_data(cfg)
+    with exit_on_user_error(parser.prog):
+        cfg = Config.fromfile(args.config)
+        cfg.merge_from_dict(args.cfg_options)
+        report = check_data(cfg)
     print(f'\n{text(report)}')
     if args.json:
         write_file(args.json, as_json(report))

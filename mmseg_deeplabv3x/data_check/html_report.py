@@ -8,11 +8,12 @@ import numpy as np
 from PIL import Image
 
 from ..datasets.class_index import id_table
-from ..datasets.reading import IGNORED, RGB_MASK, BadSampleError, read_image, read_mask
+from ..datasets.reading import RGB_MASK, BadSampleError, read_image, read_mask
 from .file_locations import OUTSIDE
 from .full_check import Report
 from .problem import Problem
 from .report import class_counts
+from .splits import Split
 
 PICTURES = 200  # problems that get pictures, some 10 KB each
 SIDE = 160  # of a picture, at most, in pixels
@@ -42,10 +43,10 @@ def page(report: Report, title: str) -> str:
     Returns:
         HTML. Ids that are no class are magenta in the pictures of masks.
     """
-    palettes = {split.name: split.metainfo.get('palette', []) for split in report.splits}
+    splits = {split.name: split for split in report.splits}
     rows = []
     for i, problem in enumerate(report.problems):
-        pictures = _pictures(problem, palettes[problem.split]) if i < PICTURES else ''
+        pictures = _pictures(problem, splits[problem.split]) if i < PICTURES else ''
         rows.append([problem.split, problem.kind, problem.message, _Raw(pictures)])
     parts = [f'<p>Problems: {len(rows)}</p>']
     if rows:
@@ -74,36 +75,41 @@ def _cell(value) -> str:
     return f'<td>{value if isinstance(value, _Raw) else html.escape(value)}</td>'
 
 
-def _pictures(problem: Problem, palette: list) -> str:
+def _pictures(problem: Problem, split: Split) -> str:
     if problem.info is None or problem.kind == OUTSIDE:
         return ''
-    mask = _mask(problem.info, palette) if problem.info.get('seg_map_path') else ''
-    return _image(problem.info) + mask
+    mask = problem.info.get('seg_map_path') and split.load_mask
+    return (_image(problem.info, split) if split.load_image else '') + (
+        _mask(problem.info, split) if mask else ''
+    )
 
 
-def _image(info: dict) -> str:
+def _image(info: dict, split: Split) -> str:
     try:
-        image = Image.fromarray(read_image(info['img_path'])[..., ::-1])
-    except ValueError:  # missing or broken, which is what the report says about it
+        image = Image.fromarray(
+            read_image(info['img_path'], split.load_image.backend_args)[..., ::-1]
+        )
+    except ValueError:  # missing, broken or no picture for OpenCV
         return ''
     return _small(image, Image.Resampling.BILINEAR, 'jpeg')
 
 
-def _mask(info: dict, palette: list) -> str:
-    path = info['seg_map_path']
+def _mask(info: dict, split: Split) -> str:
+    path, backend_args = info['seg_map_path'], split.load_mask.backend_args
     try:
-        colours = _colours(read_mask(path), info, palette)
+        colours = _colours(read_mask(path, backend_args), info, split)
     except BadSampleError as error:
         if error.kind != RGB_MASK:  # missing or broken, too
             return ''
-        colours = read_image(path)[..., ::-1]  # that should be ids
+        colours = read_image(path, backend_args)[..., ::-1]  # that should be ids
     return _small(Image.fromarray(colours), Image.Resampling.NEAREST, 'png')
 
 
-def _colours(ids: np.ndarray, info: dict, palette: list) -> np.ndarray:
-    colours = np.array([NO_CLASS] * 256, np.uint8)
+def _colours(ids: np.ndarray, info: dict, split: Split) -> np.ndarray:
+    colours, palette = np.array([NO_CLASS] * 256, np.uint8), split.metainfo.get('palette', [])
     colours[: len(palette)] = palette
-    colours[IGNORED] = VOID
+    if 0 <= split.ignore_index < 256:
+        colours[split.ignore_index] = VOID
     return colours[id_table(info['reduce_zero_label'], info.get('label_map'))[ids]]
 
 

@@ -1,53 +1,99 @@
 """One image and its mask."""
 
+import hashlib
+from typing import NamedTuple
+
 import numpy as np
 
-from ..datasets.class_index import id_table
-from ..datasets.reading import (
-    BadSampleError,
-    check_ids,
-    check_size,
-    is_wrong_id,
-    read_image,
-    read_mask,
-)
+from ..datasets.reading import BadSampleError, read_header, read_image
 from .problem import Problem
 from .splits import Split
 
 
-def check_sample(split: Split, info: dict) -> tuple[list[Problem], np.ndarray]:
-    """Read an image and its mask, whole.
+class Sample(NamedTuple):
+    """What was found in an image and its mask.
+
+    Attributes:
+        problems: At most one of the image and one of the mask.
+        pixels: Of each class, (num_classes,); zeros where the mask is bad or there is none.
+        ignored: Pixels of the mask that do not count.
+        content: The same for images with the same pixels; None if there is none.
+    """
+
+    problems: list[Problem]
+    pixels: np.ndarray
+    ignored: int
+    content: tuple | None
+
+
+def check_sample(split: Split, info: dict) -> Sample:
+    """Load an image and its mask, whole, as the pipeline does.
 
     Args:
-        split: The split that it belongs to.
-        info: Its annotation.
+        split: The split that they belong to.
+        info: Their annotation.
 
     Returns:
-        At most one problem of the image and one of the mask; and the pixels of each class,
-        (num_classes,), zeros where the mask is bad or there is none.
+        What was found.
     """
-    num_classes = len(split.metainfo['classes'])
-    problems, image = [], None
-    pixels = np.zeros(num_classes, np.int64)
+    problems, results, content = [], dict(info, seg_fields=[]), None
+    pixels, ignored = np.zeros(len(split.metainfo['classes']), np.int64), 0
+    image, mask = info['img_path'], info.get('seg_map_path')
     try:
-        image = read_image(info['img_path'], split.backend_args)
+        if split.load_image:
+            results = split.load_image(results)
+            loaded = np.ascontiguousarray(results['img'])
+            content = loaded.shape, hashlib.blake2b(loaded).digest()
+            _check_depth(split, image, loaded)
     except BadSampleError as error:
-        problems.append(Problem(split.name, error.kind, info['img_path'], str(error), info))
-    mask = info.get('seg_map_path')
-    if mask is None:
-        return problems, pixels
+        problems.append(Problem(split.name, error.kind, image, str(error), info))
+    if mask is None or not split.load_mask:
+        return Sample(problems, pixels, ignored, content)
     try:
-        labels = read_mask(mask, split.backend_args)
-        if image is not None:
-            check_size(mask, labels.shape, info['img_path'], image.shape[:2])
+        if 'img' in results:
+            _check_turned(split, image, mask, results['img'].shape[:2])
+        labels = split.load_mask(results)['gt_seg_map']
         counts = np.bincount(labels.ravel(), minlength=256)
-        table = id_table(info['reduce_zero_label'], info.get('label_map'))
-        check_ids(mask, counts, is_wrong_id(table, num_classes))
-        np.add.at(pixels, table[table < num_classes], counts[table < num_classes])
+        if 0 <= split.ignore_index < 256:
+            ignored, counts[split.ignore_index] = int(counts[split.ignore_index]), 0
+        pixels[:] = counts[: len(pixels)]
         if not pixels.any():
             raise BadSampleError(
                 f'The mask {mask} has no class: all its pixels are ignored.', 'all ignored'
             )
     except BadSampleError as error:
         problems.append(Problem(split.name, error.kind, mask, str(error), info))
-    return problems, pixels
+    except ValueError as error:  # not of the file
+        problems.append(Problem(split.name, 'config', mask, str(error)))
+    return Sample(problems, pixels, ignored, content)
+
+
+def _check_depth(split: Split, path: str, image: np.ndarray) -> None:
+    """Values of 10, 12 or 14 bits, in files of 16: loaded as 8 bits, only the upper ones remain."""
+    if image.dtype == np.uint8 and image.max() < 64:
+        load = split.load_image
+        whole = read_image(path, load.backend_args, 'unchanged', load.imdecode_backend)
+        if whole.dtype == np.uint16:
+            raise BadSampleError(
+                f'{path} holds values of 16 bits up to {whole.max()}, which become 0 to '
+                f'{image.max()} of 255: scale them to 65535 or to 8 bits, or load them with '
+                "color_type='unchanged'.",
+                'few bits',
+            )
+
+
+def _check_turned(split: Split, image: str, mask: str, shape: tuple[int, int]) -> None:
+    """Masks are not turned on loading."""
+    if split.load_image.color_type not in ('color', 'grayscale'):
+        return
+    try:
+        stored, turned = read_header(image, split.load_image.backend_args)
+        if not turned or read_header(mask, split.load_mask.backend_args)[0] != stored:
+            return
+    except BadSampleError:  # unknown to Pillow, or bad, which the loader says
+        return
+    raise BadSampleError(
+        f'{image} is turned on loading, as its EXIF orientation {turned} says, and its mask {mask} '
+        'is not: save the image as it should lie, without EXIF.',
+        'turned' if stored == shape else 'size',
+    )

@@ -2,10 +2,11 @@
 
 import os.path as osp
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable
 from functools import partial
 from typing import NamedTuple
 
+from mmcv.transforms import LoadAnnotations, LoadImageFromFile
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.registry import DefaultScope
@@ -14,8 +15,13 @@ from mmseg.registry import DATASETS
 
 from ..datasets.how_to_get import missing_data
 from ..datasets.lists import checked_data_list, read_lines
-from .file_locations import check_locations, is_remote
+from ..datasets.reading import is_local
+from ..transforms import LoadCheckedAnnotations, LoadCheckedImage
+from .config_parts import leaves, loader_arguments
+from .file_locations import check_locations
+from .ignored_label import ignored_label
 from .problem import MISSING, Problem
+from .whole_splits import check_folders
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
@@ -28,10 +34,13 @@ class Split(NamedTuple):
             loader reads several.
         metainfo: Classes and palette.
         infos: Annotation of each image, as mmseg's transforms get it; without those whose files
-            lie outside of the data root or are none.
+            are none, or lie outside of the data root where that is forbidden.
         problems: What is wrong with the list of images, and files that lie outside or are none.
         missing: Local images and masks that do not exist.
-        backend_args: Of mmengine's file backend.
+        load_image: Loads what the pipeline's own loader does, and says what is wrong; None if that
+            loader is of a kind that is not known here.
+        load_mask: The same for masks.
+        ignore_index: Label of the pixels that do not count.
     """
 
     name: str
@@ -39,7 +48,9 @@ class Split(NamedTuple):
     infos: list[dict]
     problems: list[Problem]
     missing: list[Problem]
-    backend_args: dict | None
+    load_image: LoadCheckedImage | None = None
+    load_mask: LoadCheckedAnnotations | None = None
+    ignore_index: int = 255
 
 
 def load_splits(cfg: Config, loaders: tuple[str, ...] = LOADERS) -> list[Split]:
@@ -54,12 +65,12 @@ def load_splits(cfg: Config, loaders: tuple[str, ...] = LOADERS) -> list[Split]:
     """
     found = []  # [name, key, config] of each
     for loader in loaders:
-        leaves = list(_leaves((cfg.get(loader) or {}).get('dataset'), f'{loader}.dataset'))
-        for i, (key, leaf) in enumerate(leaves):
-            name = loader.replace('_dataloader', '') + (f'[{i}]' if len(leaves) > 1 else '')
-            leaf = dict(leaf, pipeline=[])
+        datasets = leaves(cfg, loader)
+        for i, (key, leaf) in enumerate(datasets):
+            name = loader.replace('_dataloader', '') + (f'[{i}]' if len(datasets) > 1 else '')
             for known in found:
-                if known[2] == leaf and not known[0].startswith('train'):
+                same = dict(known[2], pipeline=leaf.get('pipeline')) == leaf
+                if same and not known[0].startswith('train'):
                     known[0] += f', {name}'
                     break
             else:
@@ -67,58 +78,63 @@ def load_splits(cfg: Config, loaders: tuple[str, ...] = LOADERS) -> list[Split]:
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope') or 'mmseg'):
         extra = cfg.get('extra_data_roots') or []
         extra = [extra] if isinstance(extra, str) else extra
-        return [_load(*split, extra) for split in found]
+        allow_outside = cfg.get('allow_outside_links', True)
+        ignore_index = ignored_label(cfg, loaders)
+        return [_load(*split, extra, allow_outside, ignore_index) for split in found]
 
 
-def shared_images(splits: list[Split]) -> list[Problem]:
+def shared_images(splits: list[Split], contents: Iterable = ()) -> list[Problem]:
     """Images that are trained on as well as evaluated on.
 
     Args:
         splits: As by :func:`load_splits`.
+        contents: Of all images of all splits, one after the other, what only images of the same
+            content have in common; None for those that are not known. Without it paths alone are
+            compared.
 
     Returns:
         A problem for each image of an evaluation that is also trained on.
     """
-    trained, problems = {}, []
+    trained, problems, contents = {}, [], iter(contents)
     for split in splits:
         for info in split.infos:
             image = info['img_path']
-            path = osp.realpath(image)
+            keys = osp.realpath(image), next(contents, None)
+            where, other = next((trained[key] for key in keys if key in trained), (None, None))
             if split.name.startswith('train'):
-                trained[path] = split.name
-            elif path in trained:
-                message = f'{image} is in {split.name} and also in {trained[path]}.'
+                trained.update((key, (split.name, image)) for key in keys if key)
+            elif where:
+                renamed = f' as {other}' if other != image else ''
+                message = f'{image} is in {split.name} and also in {where}{renamed}.'
                 problems.append(Problem(split.name, 'shared', image, message, info))
     return problems
 
 
-def _leaves(cfg: dict | None, key: str) -> Iterator[tuple[str, dict]]:
-    """Configs of datasets inside any wrappers, with their dotted keys."""
-    if not cfg:
-        return
-    if cfg.get('dataset'):
-        yield from _leaves(cfg['dataset'], f'{key}.dataset')
-    for i, dataset in enumerate(cfg.get('datasets') or []):
-        yield from _leaves(dataset, f'{key}.datasets[{i}]')
-    if not cfg.get('dataset') and not cfg.get('datasets'):
-        yield key, cfg
-
-
-def _load(name: str, key: str, cfg: dict, extra_roots: list[str]) -> Split:
+def _load(
+    name: str, key: str, cfg: dict, extra_roots: list[str], allow_outside: bool, ignore_index: int
+) -> Split:
     kind = cfg['type']
 
     def none(problem, path, message):
-        return Split(name, {}, [], [Problem(name, problem, path, message)], [], None)
+        return Split(name, {}, [], [Problem(name, problem, path, message)], [])
 
     root = cfg.get('data_root') or ''
-    missing = [path for path in _paths(root, cfg) if not osp.exists(path)]
+    pipeline, default = cfg.get('pipeline') or [], dict(backend_args=cfg.get('backend_args'))
+    image_args = loader_arguments(pipeline, LoadImageFromFile, None if pipeline else default)
+    unknown = None if image_args is None else default
+    mask_args = loader_arguments(pipeline, LoadAnnotations, unknown)
+    backends = {
+        key: (default if args is None else args).get('backend_args')
+        for key, args in (('img_path', image_args), ('seg_map_path', mask_args))
+    }
+    missing = [path for path in _paths(root, cfg, backends) if not osp.exists(path)]
     if missing:  # mmseg would list a folder in place of a missing list of images
         message = missing_data(kind, missing[0], root)
         message += f'; or set {key}.data_root to the folder that holds it.'
         return none(MISSING, missing[0], message)
     try:
         # not serialized, so that an empty one loads too
-        dataset = DATASETS.build(dict(cfg, lazy_init=True, serialize_data=False))
+        dataset = DATASETS.build(dict(cfg, pipeline=[], lazy_init=True, serialize_data=False))
         if isinstance(dataset, BaseSegDataset):
             dataset.load_data_list = partial(checked_data_list, dataset, dataset.load_data_list)
         dataset.full_init()
@@ -137,11 +153,25 @@ def _load(name: str, key: str, cfg: dict, extra_roots: list[str]) -> Split:
 
     named = [folder for folder in (dataset.data_root, *dataset.data_prefix.values()) if folder]
     roots = [*named, *extra_roots] if named else []
-    missing, misplaced = check_locations(name, infos, roots)
+    missing, misplaced = check_locations(name, infos, backends, roots, allow_outside)
     problems = _list_problems(name, dataset, infos) + misplaced
     refused = {id(problem.info) for problem in misplaced}
     infos = [info for info in infos if id(info) not in refused]
-    return Split(name, dataset.metainfo, infos, problems, missing, dataset.backend_args)
+    loaders = []
+    asked = dict(num_classes=len(dataset.metainfo['classes']), ignore_index=ignore_index)
+    for loader, args, more in (
+        (LoadCheckedImage, image_args, {}),
+        (LoadCheckedAnnotations, mask_args, asked),
+    ):
+        try:
+            loaders.append(loader(**dict(args, **more)))
+        except (TypeError, ValueError) as error:  # another loader, or arguments of one
+            why = error if args is not None else 'the pipeline loads them by no LoadImageFromFile'
+            problems.append(
+                Problem(name, 'not checked', root, f'Files of {name} were not read: {why}.')
+            )
+            loaders.append(None)
+    return Split(name, dataset.metainfo, infos, problems, missing, *loaders, ignore_index)
 
 
 def _list_problems(name: str, dataset: BaseDataset, infos: list[dict]) -> list[Problem]:
@@ -156,6 +186,8 @@ def _list_problems(name: str, dataset: BaseDataset, infos: list[dict]) -> list[P
                 f'{", ".join(blank[:5])}{" and more" if len(blank) > 5 else ""}.'
             )
             found.append(Problem(name, 'blank lines', source, message))
+    elif isinstance(dataset, BaseSegDataset) and not dataset.ann_file:
+        found += check_folders(name, dataset, infos)
     if not infos:
         found.append(Problem(name, 'empty split', source, f'The split {source} is empty.'))
     for path, times in Counter(info['img_path'] for info in infos).items():
@@ -165,8 +197,10 @@ def _list_problems(name: str, dataset: BaseDataset, infos: list[dict]) -> list[P
     return found
 
 
-def _paths(root: str, cfg: dict) -> list[str]:
+def _paths(root: str, cfg: dict, backends: dict[str, dict | None]) -> list[str]:
     """The local files and folders that a dataset's config names."""
-    parts = [cfg.get('ann_file'), *(cfg.get('data_prefix') or {}).values()]
-    paths = [root, *(osp.join(root, part) for part in parts if part)]
-    return [path for path in paths if path and not is_remote(path)]
+    folders = (cfg.get('data_prefix') or {}).items()
+    parts = [(part, backends.get(key)) for key, part in folders]
+    parts = [('', backends['img_path']), (cfg.get('ann_file'), cfg.get('backend_args')), *parts]
+    paths = [(osp.join(root, part) if part else root, args) for part, args in parts]
+    return [path for path, args in paths if path and is_local(path, args)]

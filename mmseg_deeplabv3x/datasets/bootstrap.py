@@ -11,6 +11,7 @@ from mmengine.logging import print_log
 from mmseg.registry import DATASETS
 
 from .class_index import count_labels, default_cache_file, id_table
+from .file_backends import first_leaf, mask_backend
 
 
 @DATASETS.register_module()
@@ -139,9 +140,9 @@ class BootstrapDataset:
         if is_main_process():
             try:
                 cache_file = self.cache_file or default_cache_file(
-                    _data_root(self.dataset) or os.path.dirname(masks[0])
+                    first_leaf(self.dataset).data_root or os.path.dirname(masks[0])
                 )
-                shared[0] = count_labels(masks, cache_file)
+                shared[0] = count_labels(masks, cache_file, mask_backend(self.dataset))
             except Exception as error:  # raised on every rank: the others would wait for ever
                 shared[0] = error
         broadcast_object_list(shared)
@@ -178,10 +179,3 @@ def _class_ids(hard_classes: Sequence[str | int], classes: Sequence[str]) -> lis
                 f'Hard class {hard!r} is unknown; the dataset has {", ".join(classes)}.'
             )
     return sorted({ids[hard] for hard in hard_classes})
-
-
-def _data_root(dataset) -> str | None:
-    """The root of the (first) dataset inside any number of wrappers."""
-    while not hasattr(dataset, 'data_root'):
-        dataset = dataset.datasets[0] if hasattr(dataset, 'datasets') else dataset.dataset
-    return dataset.data_root

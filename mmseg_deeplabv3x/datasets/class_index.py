@@ -11,21 +11,25 @@ from mmengine.logging import print_log
 
 from ..files import written_aside
 from .parallel import map_files
-from .reading import read_mask
+from .reading import is_local, read_mask
 
 _IDS = 256  # labels are uint8
 
 
-def count_labels(masks: Sequence[str], cache_file: str | os.PathLike) -> np.ndarray:
+def count_labels(
+    masks: Sequence[str], cache_file: str | os.PathLike, backend_args: dict | None = None
+) -> np.ndarray:
     """Count the pixels of each raw label id in each mask.
 
     Counts are kept in ``cache_file``, and taken from there for every mask whose size and
     time of modification are still the same. Files are named relative to the cache file, which so
     may move together with the data. Masks that are not asked for stay in the cache.
+    Masks behind another file backend have no such time, and are counted anew each time.
 
     Args:
         masks: Paths of palette or gray masks.
         cache_file: An ``.npz`` file, made where it is missing and written aside and renamed.
+        backend_args: Arguments of mmengine's file backend; by default the path tells which.
 
     Returns:
         Int32 (number of masks, 256).
@@ -34,14 +38,21 @@ def count_labels(masks: Sequence[str], cache_file: str | os.PathLike) -> np.ndar
         FileNotFoundError: If masks are missing.
         BadSampleError: If a mask is RGB or cannot be decoded; a ValueError.
     """
+
+    def count(mask):
+        return _count(mask, backend_args)
+
+    title = 'Counting the classes of masks'
+    if not all(is_local(mask, backend_args) for mask in masks):
+        return np.stack(map_files(count, masks, title))
     cache_file = Path(cache_file).absolute()
     cache = _read(cache_file)
     names = [os.path.relpath(mask, cache_file.parent) for mask in masks]
     states = _states(masks)
     stale = [i for i, name in enumerate(names) if name not in cache or cache[name][0] != states[i]]
     if stale:
-        counts = map_files(_count, [masks[i] for i in stale], 'Counting the classes of masks')
-        cache.update((names[i], (states[i], count)) for i, count in zip(stale, counts))
+        counts = map_files(count, [masks[i] for i in stale], title)
+        cache.update((names[i], (states[i], found)) for i, found in zip(stale, counts))
         try:
             _write(cache_file, cache)
         except OSError as error:  # the cache only saves time
@@ -106,8 +117,8 @@ def _states(masks: Sequence[str]) -> list[tuple[int, int]]:
     return states
 
 
-def _count(mask: str) -> np.ndarray:
-    return np.bincount(read_mask(mask).ravel(), minlength=_IDS).astype(np.int32)
+def _count(mask: str, backend_args: dict | None) -> np.ndarray:
+    return np.bincount(read_mask(mask, backend_args).ravel(), minlength=_IDS).astype(np.int32)
 
 
 def _read(cache_file: Path) -> dict[str, tuple[tuple[int, int], np.ndarray]]:

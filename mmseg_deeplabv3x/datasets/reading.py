@@ -3,6 +3,7 @@
 import io
 import math
 import os
+import re
 import stat
 import struct
 import zlib
@@ -14,9 +15,9 @@ import numpy as np
 from mmengine import fileio
 from PIL import Image, UnidentifiedImageError
 
-IGNORED = 255  # mmseg's label of pixels that do not count
 # What Pillow may decode. It would run a program, Ghostscript, on an EPS file of any name.
 FORMATS = ('BMP', 'GIF', 'JPEG', 'JPEG2000', 'PNG', 'PPM', 'TGA', 'TIFF', 'WEBP')
+_ORIENTATION = 0x0112  # EXIF's tag: OpenCV turns the image as it says
 _MASK_MODES = ('1', 'L', 'P', 'I', 'I;16')  # Pillow's one-channel whole numbers
 _MAX_BYTES = 2**31  # more than the pixels allowed take, uncompressed
 _PNG = b'\x89PNG\r\n\x1a\n\0\0\0\rIHDR'
@@ -46,15 +47,23 @@ class MissingFileError(BadSampleError, FileNotFoundError):
         super().__init__(message, 'missing')
 
 
-def read_image(path: str | Path, backend_args: dict | None = None) -> np.ndarray:
-    """Read a colour image as mmseg's ``LoadImageFromFile`` does, by OpenCV.
+def read_image(
+    path: str | Path,
+    backend_args: dict | None = None,
+    color_type: str = 'color',
+    imdecode_backend: str = 'cv2',
+) -> np.ndarray:
+    """Read an image as mmseg's ``LoadImageFromFile`` does.
 
     Args:
         path: The image, at any address that mmengine's file backends take.
         backend_args: Arguments of the file backend.
+        color_type: The ``flag`` of ``mmcv.imfrombytes``.
+        imdecode_backend: Its ``backend``.
 
     Returns:
-        Uint8 (H, W, 3), BGR, turned as its EXIF orientation says.
+        By default uint8 (H, W, 3), BGR, turned as its EXIF orientation says: of 16 bits the upper 8
+        are kept, gray stands in all three channels, alpha is left out.
 
     Raises:
         BadSampleError: If the file is missing, empty, truncated, no image or no regular file, or
@@ -63,16 +72,18 @@ def read_image(path: str | Path, backend_args: dict | None = None) -> np.ndarray
     """
     content = _read_bytes(path, backend_args)
     _refuse_absurd_size(path, content)
+    image, reason = None, None
     try:
-        image = mmcv.imfrombytes(content)
-    except cv2.error:
-        image = None
+        image = mmcv.imfrombytes(content, color_type, backend=imdecode_backend)
+    except Exception as error:  # decoders raise all sorts of errors
+        reason = None if isinstance(error, cv2.error) else error
     # OpenCV 4 fills the rest of a truncated image with grey and says nothing
     cut_off = _looks_cut_off(content)
     if image is None or cut_off:
-        reason = _what_pillow_says(content)
+        reason = reason or _what_pillow_says(content)
         if image is None or reason:
-            raise _undecodable(path, reason or 'OpenCV cannot decode it', cut_off)
+            other = "imdecode_backend='tifffile' reads TIFFs of other kinds"
+            raise _undecodable(path, reason or f'OpenCV cannot; {other}', cut_off)
     return image
 
 
@@ -87,12 +98,13 @@ def read_mask(path: str | Path, backend_args: dict | None = None) -> np.ndarray:
         backend_args: Arguments of the file backend.
 
     Returns:
-        Uint8 (H, W), the ids as they are in the file.
+        Uint8 (H, W), the ids as they are in the file; 65535, "no label" in masks of 16 bits, as
+        255, which is what mmseg's ``LoadAnnotations`` makes of it.
 
     Raises:
         BadSampleError: If the file is missing, empty, truncated, no image, no regular file, too
             large (see :func:`read_image`), neither palette nor gray, a PNG that differs from its
-            checksums, or holds ids above 255.
+            checksums, or holds other ids above 255.
     """
     content = _read_bytes(path, backend_args)
     labels = _png_ids(path, content)
@@ -112,7 +124,7 @@ def read_mask(path: str | Path, backend_args: dict | None = None) -> np.ndarray:
         )
     _check_png(path, content)
     if labels.itemsize > 1:
-        strange = labels[(labels < 0) | (labels > IGNORED)]
+        strange = labels[(labels < 0) | (labels > 255) & (labels != 65535)]
         if len(strange):
             raise BadSampleError(
                 f'The mask {path} holds id {strange[0]}, expected 0 to 255.', 'ids'
@@ -120,17 +132,43 @@ def read_mask(path: str | Path, backend_args: dict | None = None) -> np.ndarray:
     return labels.astype(np.uint8, copy=False)
 
 
-def read_size(path: Path) -> tuple[int, int]:
-    """Height and width of an image, from the header of its file alone.
+def read_header(
+    path: str | Path, backend_args: dict | None = None
+) -> tuple[tuple[int, int], int | None]:
+    """Size of an image as it is stored, and how it is turned on loading.
+
+    Of a local file the header alone is read.
+
+    Returns:
+        (H, W); and EXIF's orientation, 2 to 8, or None if it is not turned.
 
     Raises:
-        BadSampleError: If it is no image.
+        BadSampleError: If it is no image, or there is none.
     """
+    source = path
+    if not is_local(path, backend_args):
+        source = io.BytesIO(_read_bytes(path, backend_args))
+    check_is_file(path)
     try:
-        with Image.open(path, formats=FORMATS) as picture:
-            return picture.size[::-1]
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        with Image.open(source, formats=FORMATS) as picture:
+            turned = picture.getexif().get(_ORIENTATION) if 'exif' in picture.info else None
+            return picture.size[::-1], turned if turned != 1 else None
+    except Exception as error:  # decoders raise all sorts of errors
         raise _undecodable(path, error, cut_off=False) from error
+
+
+def read_size(path: Path) -> tuple[int, int]:
+    """Height and width of a local image, as it is stored, by :func:`read_header`."""
+    return read_header(path)[0]
+
+
+def is_local(path: str | Path, backend_args: dict | None = None) -> bool:
+    """Whether mmengine reads a path from this machine's disks.
+
+    It does not where another file backend is named, nor at an address such as ``s3://``.
+    """
+    backend = (backend_args or {}).get('backend', 'local')
+    return backend == 'local' and re.match(r'[\w+.-]+://', str(path)) is None
 
 
 def check_size(mask: str | Path, mask_shape: tuple, image: str | Path, image_shape: tuple) -> None:
@@ -153,17 +191,18 @@ def check_size(mask: str | Path, mask_shape: tuple, image: str | Path, image_sha
         )
 
 
-def is_wrong_id(table: np.ndarray, num_classes: int) -> np.ndarray:
+def is_wrong_id(table: np.ndarray, num_classes: int, ignore_index: int) -> np.ndarray:
     """Which raw ids become neither a class nor ignored.
 
     Args:
         table: What each raw id turns into, (256,), as by ``class_index.id_table``.
         num_classes: Number of classes.
+        ignore_index: Label of the pixels that do not count.
 
     Returns:
         Bool (256,).
     """
-    return (table >= num_classes) & (table != IGNORED)
+    return (table >= num_classes) & (table != ignore_index)
 
 
 def check_ids(mask: str | Path, counts: np.ndarray, wrong: np.ndarray) -> None:
@@ -221,7 +260,8 @@ def _ranges(values: np.ndarray) -> str:
 
 
 def _read_bytes(path: str | Path, backend_args: dict | None) -> bytes:
-    check_is_file(path)
+    if is_local(path, backend_args):
+        check_is_file(path)
     try:
         content = fileio.get(path, backend_args=backend_args)
     except FileNotFoundError:

@@ -2,15 +2,15 @@
 
 import cv2
 import numpy as np
-from mmcv.transforms import BaseTransform
+from mmseg.datasets.transforms import LoadAnnotations
 from mmseg.registry import TRANSFORMS
 
 from ..datasets.class_index import id_table
-from ..datasets.reading import IGNORED, check_ids, check_size, is_wrong_id, read_mask
+from ..datasets.reading import check_ids, check_size, is_wrong_id, read_mask
 
 
 @TRANSFORMS.register_module()
-class LoadCheckedAnnotations(BaseTransform):
+class LoadCheckedAnnotations(LoadAnnotations):
     """``LoadAnnotations`` that refuses what would train a model on wrong labels.
 
     The stock transform cuts an RGB mask or one of another size as it comes, and lets ids pass that
@@ -21,19 +21,38 @@ class LoadCheckedAnnotations(BaseTransform):
     pipeline.
 
     Args:
-        num_classes: Ids must be below it, or 255. A transform is not told the classes of its
-            dataset: by default, None, ids are not checked.
+        num_classes: Ids must be below it, or ``ignore_index``. A transform is not told the classes
+            of its dataset: by default, None, ids are not checked.
+        reduce_zero_label: As of ``LoadAnnotations``: that of the dataset, which alone decides.
         backend_args: Arguments of mmengine's file backend; by default the path tells which.
+        imdecode_backend: 'pillow', or 'cv2': both give the ids of palette and gray masks here.
+        ignore_index: Label of the pixels that do not count. By default 255, as in mmseg; our
+            commands set it to that of the decode head.
 
     Raises:
+        ValueError: If ``imdecode_backend`` is another, or ``reduce_zero_label`` not the dataset's.
         BadSampleError: If the file is missing, empty, truncated, no image, neither palette nor
             gray, of another size than the image, or holds an id out of range.
             ``FaultTolerantDataset`` can skip such a sample.
     """
 
-    def __init__(self, num_classes: int | None = None, backend_args: dict | None = None):
+    def __init__(
+        self,
+        num_classes: int | None = None,
+        reduce_zero_label: bool | None = None,
+        backend_args: dict | None = None,
+        imdecode_backend: str = 'pillow',
+        ignore_index: int = 255,
+    ):
+        super().__init__(backend_args=backend_args)
+        if imdecode_backend not in ('pillow', 'cv2'):
+            raise ValueError(
+                f'LoadCheckedAnnotations reads masks by Pillow; imdecode_backend='
+                f'{imdecode_backend!r} is for LoadAnnotations.'
+            )
         self.num_classes = num_classes
-        self.backend_args = backend_args
+        self.reduce_zero_label = reduce_zero_label
+        self.ignore_index = ignore_index
 
     def transform(self, results: dict) -> dict:
         """Load the mask.
@@ -45,26 +64,35 @@ class LoadCheckedAnnotations(BaseTransform):
         Returns:
             The same, with ``gt_seg_map``, uint8 (H, W), also named in ``seg_fields``.
         """
-        path = results['seg_map_path']
+        given, path = results['reduce_zero_label'], results['seg_map_path']
+        if self.reduce_zero_label not in (None, given):
+            raise ValueError(
+                f'LoadCheckedAnnotations has reduce_zero_label={self.reduce_zero_label} and its '
+                f'dataset {given}: set it in the dataset alone.'
+            )
         labels = read_mask(path, self.backend_args)
         if 'ori_shape' in results:
             check_size(path, labels.shape, results['img_path'], results['ori_shape'])
-        mapping = results['reduce_zero_label'], results.get('label_map')
+        mapping = given, results.get('label_map')
         # most datasets need no mapping, and on 2048x1024 pixels it takes 1 ms
         mapped = cv2.LUT(labels, id_table(*mapping)) if any(mapping) else labels
         if self.num_classes is not None and self._any_wrong(mapped):
             counts = np.bincount(labels.ravel(), minlength=256)
-            check_ids(path, counts, is_wrong_id(id_table(*mapping), self.num_classes))
+            wrong = is_wrong_id(id_table(*mapping), self.num_classes, self.ignore_index)
+            check_ids(path, counts, wrong)
         results['gt_seg_map'] = mapped
         results['seg_fields'].append('gt_seg_map')
         return results
 
     def _any_wrong(self, labels: np.ndarray) -> bool:
+        if self.ignore_index != 255 or self.num_classes > 255:
+            return bool(labels.max() >= self.num_classes)  # for the count to decide
         # a class minus num_classes wraps around, to above the bound, where 255 lands too
-        return bool((labels - np.uint8(self.num_classes) < IGNORED - self.num_classes).any())
+        return bool((labels - np.uint8(self.num_classes) < 255 - self.num_classes).any())
 
     def __repr__(self) -> str:
         return (
             f'{type(self).__name__}(num_classes={self.num_classes}, '
-            f'backend_args={self.backend_args})'
+            f'reduce_zero_label={self.reduce_zero_label}, backend_args={self.backend_args}, '
+            f'ignore_index={self.ignore_index})'
         )

@@ -134,14 +134,18 @@ class RandomScaleCropFlip(BaseTransform):
     def _is_varied(self, labels):
         """Whether there are two classes, and none with its share of the pixels or more."""
         pixels = cv2.calcHist([labels], [0], None, [256], [0, 256])
-        pixels[self.ignore_index] = 0
+        self._leave_out_ignored(pixels)
         return np.count_nonzero(pixels) > 1 and pixels.max() / pixels.sum() < self.cat_max_ratio
 
     def _prevalent(self, labels):
         """The label of more than half of every 16th pixel of every 16th row, if any."""
         counts = np.bincount(labels[::16, ::16].ravel(), minlength=256)
-        counts[self.ignore_index] = 0
+        self._leave_out_ignored(counts)
         return int(counts.argmax()) if 2 * counts.max() > counts.sum() else None
+
+    def _leave_out_ignored(self, counts):
+        if 0 <= self.ignore_index < 256:  # others, as PyTorch's -100, are in no mask
+            counts[self.ignore_index] = 0
 
     def _is_varied_by(self, label, labels, rows, columns):
         """The same from the count of one label, sooner; None if that does not decide it."""

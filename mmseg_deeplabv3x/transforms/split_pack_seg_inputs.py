@@ -27,7 +27,7 @@ class SplitPackSegInputs(PackSegInputs):
             ``inputs``, a tensor (C, H, W), and ``data_samples``, a ``SegDataSample``.
         """
         image = results.get('img')
-        if getattr(image, 'ndim', 0) == 3 and image.flags.c_contiguous:
+        if getattr(image, 'ndim', 0) == 3 and image.flags.c_contiguous and _is_split(image):
             planes = np.empty((image.shape[2], *image.shape[:2]), image.dtype)
             cv2.split(image, list(planes))
             results = dict(results, img=planes.transpose(1, 2, 0))
@@ -35,3 +35,8 @@ class SplitPackSegInputs(PackSegInputs):
         sample = ByteLabelSample()
         sample.__dict__.update(packed['data_samples'].__dict__)
         return dict(packed, data_samples=sample)
+
+
+def _is_split(image: np.ndarray) -> bool:
+    """Whether OpenCV splits it right: of more than 128 channels it makes one, of int64 an error."""
+    return image.shape[2] <= 4 and image.dtype in (np.uint8, np.float32)

@@ -1,10 +1,13 @@
-from __future__ import annotations
-
 import os
 
 import pytest
 
-from mmseg_deeplabv3x.data_check import check_before_testing, check_before_training, check_data
+from mmseg_deeplabv3x.data_check import (
+    check_before_testing,
+    check_before_training,
+    check_data,
+    file_locations,
+)
 from mmseg_deeplabv3x.data_check.file_locations import check_locations
 from mmseg_deeplabv3x.data_check.html_report import page
 from mmseg_deeplabv3x.data_check.splits import load_splits
@@ -24,24 +27,51 @@ def move(path, folder):
     return folder / path.name
 
 
-def found(cfg):
+def found(cfg, allow=True):
+    cfg.allow_outside_links = allow
     return [problem for split in load_splits(cfg) for problem in split.problems]
 
 
+@pytest.fixture
+def said(monkeypatch):
+    lines = []
+    monkeypatch.setattr(file_locations, 'print_log', lambda message, *_: lines.append(message))
+    return lines
+
+
 @pytest.mark.parametrize('what', ['image', 'mask'])
-def test_a_link_out_of_the_data_root_is_refused(data, elsewhere, what):
+def test_links_out_of_the_data_root_are_used_and_one_line_says_where_to(
+    data, elsewhere, tmp_path_factory, what, said
+):
+    other = tmp_path_factory.mktemp('other')
+    for i in (3, 4):
+        move(getattr(data, what)(i), elsewhere)
+    move(getattr(data, what)(5), other)
+    check_before_training(data.config(), LOADERS)
+    (line,) = said
+    assert line == f'3 links of train lead out of {data.root}: 2 in {elsewhere}, 1 in {other}.'
+    report = check_data(data.config())
+    assert report.problems == [] and report.pixels[0][3].any()
+
+
+@pytest.mark.parametrize('what', ['image', 'mask'])
+def test_a_config_can_forbid_them(data, elsewhere, what):
     link = getattr(data, what)(3)
     target = move(link, elsewhere)
+    cfg = data.config()
+    cfg.allow_outside_links = False
     with pytest.raises(ValueError, match=r'(?s)data: 1\n  train: .*check_data') as error:
-        check_before_training(data.config(), LOADERS)
+        check_before_training(cfg, LOADERS)
     assert f'{link} leads to {target}, outside of {data.root}: copy it there' in str(error.value)
     assert f"extra_data_roots=['{elsewhere}']" in str(error.value)
 
 
-def test_what_lies_outside_is_neither_read_nor_shown(data, elsewhere):
+def test_what_is_forbidden_is_neither_read_nor_shown(data, elsewhere):
     target = move(data.image(3), elsewhere)
     target.write_bytes(b'')  # reading it would be a problem of another kind
-    report = check_data(data.config())
+    cfg = data.config()
+    cfg.allow_outside_links = False
+    report = check_data(cfg)
     assert [problem.kind for problem in report.problems] == ['outside']
     assert len(report.splits[0].infos) == len(report.pixels[0]) == 7
     assert '<img' not in page(report, 'title')
@@ -54,7 +84,8 @@ def test_no_name_in_a_list_leads_out(data, elsewhere, name):
     away = os.path.relpath(elsewhere, data.root / 'images')
     name = name.replace('../{elsewhere}', away).format(elsewhere=elsewhere)
     data.write_list('train', [0, name])
-    problems = found(data.config(data.dataset('train', data_prefix=dict(img_path='images'))))
+    cfg = data.config(data.dataset('train', data_prefix=dict(img_path='images')))
+    problems = found(cfg, allow=name != 'sub/a')
     (problem,) = [problem for problem in problems if problem.split == 'train']
     assert problem.kind == 'outside' and f'leads to {elsewhere}/a.jpg' in problem.message
 
@@ -63,7 +94,14 @@ def test_a_data_root_that_lies_beside_and_begins_alike_is_another(data, tmp_path
     beside = tmp_path.with_name(f'{tmp_path.name}_private')
     beside.mkdir()
     move(data.image(3), beside)
-    assert [problem.kind for problem in found(data.config())] == ['outside']
+    assert [problem.kind for problem in found(data.config(), allow=False)] == ['outside']
+
+
+def test_a_link_to_nothing_is_a_missing_file(data):
+    data.image(3).unlink()
+    data.image(3).symlink_to('nowhere')
+    with pytest.raises(ValueError, match='3.jpg does not exist'):
+        check_before_training(data.config(), LOADERS)
 
 
 def test_links_of_the_owner_are_followed(data, elsewhere, tmp_path_factory):
@@ -76,7 +114,7 @@ def test_links_of_the_owner_are_followed(data, elsewhere, tmp_path_factory):
     for root in (data.root, link):
         dataset = data.dataset('train', data_root=str(root))
         check_before_training(data.config(dataset), ('train_dataloader',))
-        assert not found(data.config(dataset))
+        assert not found(data.config(dataset), allow=False)
 
 
 @pytest.mark.parametrize('given', [str, lambda folder: [str(folder)]])
@@ -84,9 +122,9 @@ def test_the_owner_may_allow_more(data, elsewhere, given):
     move(data.image(3), elsewhere)
     cfg = data.config()
     cfg.extra_data_roots = given(elsewhere)
-    assert not found(cfg)
+    assert not found(cfg, allow=False)
     cfg.extra_data_roots = given(elsewhere / 'other')
-    assert len(found(cfg)) == 1
+    assert len(found(cfg, allow=False)) == 1
 
 
 def test_annotations_of_a_data_set_without_a_root_may_lie_anywhere(data):
@@ -99,15 +137,16 @@ def test_annotations_of_a_data_set_without_a_root_may_lie_anywhere(data):
     )
     cfg = data.config(dataset)
     cfg.extra_data_roots = ['/nowhere']
-    assert not found(cfg)
+    assert not found(cfg, allow=False)
 
 
-def test_addresses_elsewhere_are_not_looked_at_but_local_files_beside_them_are(data):
-    local = str(data.image(3))
-    infos = [dict(img_path='s3://a/1.jpg', seg_map_path=str(data.mask(1))), dict(img_path=local)]
-    assert check_locations('train', infos, ['s3://a', str(data.root)]) == ([], [])
-    _, (problem,) = check_locations('train', infos[1:], ['s3://a'])
-    assert f'{local} leads to {os.path.realpath(local)}, outside of s3://a:' in problem.message
+def test_what_another_file_backend_reads_is_left_alone(data):
+    infos = [dict(img_path='s3://a/1.jpg', seg_map_path=f'{data.root}/there/1.png')]
+    backends = dict(img_path=None, seg_map_path=dict(backend='lmdb', db_path='x'))
+    assert check_locations('train', infos, backends, [str(data.root)], False) == ([], [])
+    backends = dict.fromkeys(backends)
+    (missing,), _ = check_locations('train', infos, backends, [str(data.root)], False)
+    assert missing.file == f'{data.root}/there/1.png'
 
 
 def test_before_an_evaluation(data, elsewhere):
@@ -115,8 +154,11 @@ def test_before_an_evaluation(data, elsewhere):
     data.image(9).unlink()  # what is missing, the run itself says
     check_before_testing(data.config())
     move(data.mask(8), elsewhere)
+    check_before_testing(data.config())
+    cfg = data.config()
+    cfg.allow_outside_links = False
     with pytest.raises(ValueError, match='test: .*8.png leads to'):
-        check_before_testing(data.config())
+        check_before_testing(cfg)
 
 
 def test_a_pipe_is_no_image(data):

@@ -1,7 +1,5 @@
 """Each fault of a pair of files is a problem of its kind."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -16,9 +14,9 @@ def check(data, **changes):
 
 
 def test_nothing_wrong(data):
-    problems, pixels = check(data)
-    assert problems == []
-    assert pixels.tolist() == [102, 0, 6, 0]
+    found = check(data)
+    assert found.problems == []
+    assert found.pixels.tolist() == [102, 0, 6, 0] and found.ignored == 12
 
 
 FAULTS = {
@@ -36,7 +34,7 @@ FAULTS = {
 @pytest.mark.parametrize('kind', FAULTS)
 def test_fault(data, kind):
     FAULTS[kind](data)
-    (found,), pixels = check(data)
+    (found,), pixels, *_ = check(data)
     assert found.kind == kind and found.split == 'train'
     assert found.info['img_path'] == str(data.image(2))
     assert found.file in (str(data.image(2)), str(data.mask(2)))
@@ -50,15 +48,15 @@ def test_fault(data, kind):
 def test_both_files_may_be_bad(data):
     data.image(2).unlink()
     data.mask(2).write_bytes(b'')
-    assert [found.kind for found in check(data)[0]] == ['missing', 'empty']
+    assert [found.kind for found in check(data).problems] == ['missing', 'empty']
 
 
 def test_classes_are_counted_as_mmseg_maps_them(data):
-    problems, pixels = check(data, reduce_zero_label=True)
+    problems, pixels, *_ = check(data, reduce_zero_label=True)
     assert problems == [] and pixels.tolist() == [0, 6, 0, 0]
 
 
 def test_a_split_without_masks(data):
     data.mask(2).unlink()
-    problems, pixels = check(data, data_prefix=dict(img_path='images'))
+    problems, pixels, *_ = check(data, data_prefix=dict(img_path='images'))
     assert problems == [] and not pixels.any()

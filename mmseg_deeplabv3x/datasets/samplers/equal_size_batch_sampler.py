@@ -3,16 +3,13 @@
 from collections.abc import Hashable, Iterator
 
 from mmengine.dataset import InfiniteSampler
-from mmengine.fileio import get_local_path
 from mmengine.logging import print_log
 from mmseg.registry import DATA_SAMPLERS
-from PIL import Image
 from torch.utils.data import Sampler
 
+from ..file_backends import image_backend
 from ..parallel import map_files
-from ..reading import FORMATS, check_is_file
-
-_ORIENTATION = 0x0112  # EXIF's tag: loaders turn the image as it says
+from ..reading import BadSampleError, read_header
 
 
 @DATA_SAMPLERS.register_module()
@@ -85,8 +82,9 @@ class EqualSizeBatchSampler(Sampler):
         new = sorted(set(indices) - self._sizes.keys())
         if new:
             print_log(f'Reading the sizes of {len(new)} images ...', 'current')
-            paths = [self._path(i) for i in new]
-            self._sizes.update(zip(new, map_files(_size, paths, 'Sizes of images')))
+            backend_args = image_backend(self.sampler.dataset)
+            files = [(self._path(i), backend_args) for i in new]
+            self._sizes.update(zip(new, map_files(_size, files, 'Sizes of images')))
 
     def _path(self, index: int) -> str:
         dataset = self.sampler.dataset
@@ -98,16 +96,13 @@ class EqualSizeBatchSampler(Sampler):
         return dataset.get_data_info(index)['img_path']
 
 
-def _size(path: str) -> Hashable:
+def _size(file: tuple[str, dict | None]) -> Hashable:
     """What two images that are loaded at the same size have in common.
 
     What Pillow cannot read is like no other file: alone in its batch, it is for the loader to read
     or to refuse.
     """
     try:
-        check_is_file(path)
-        with get_local_path(path) as file, Image.open(file, formats=FORMATS) as picture:
-            turned = picture.getexif().get(_ORIENTATION) if 'exif' in picture.info else None
-            return picture.size, turned
-    except Exception:  # decoders raise all sorts of errors
-        return path
+        return read_header(*file)
+    except BadSampleError:
+        return file[0]
