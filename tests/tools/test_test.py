@@ -84,3 +84,16 @@ def test_a_config_without_tta_is_evaluated_with_it(results):
 def test_the_time_per_image_is_shown(results):
     for _, printed in results.values():
         assert re.search(r'3 images in [\d.]+ s: [\d.]+ s per image, [\d.]+ images/s', printed)
+
+
+def test_a_backbone_alone_is_not_evaluated(tiny_config, run_tool, tmp_path):
+    config = tiny_config('headless')
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        backbone = MODELS.build(Config.fromfile(config).model.backbone)
+    torch.save({'model': backbone.state_dict()}, tmp_path / 'backbone.pth')
+    printed = run_tool(
+        'test.py', config, tmp_path / 'backbone.pth', '--work-dir', tmp_path, status=1
+    )
+    last = printed.splitlines()[-1]
+    assert re.match(r'test\.py: .*backbone\.pth does not fit .*decode_head', last)
+    assert 'Traceback' not in printed
