@@ -2,6 +2,7 @@
 
 import argparse
 import os.path as osp
+import signal
 from collections.abc import Sequence
 
 import torch
@@ -12,7 +13,7 @@ from mmengine.runner import Runner
 from ..data_check import check_before_training
 from ..engine.checkpoints.checkpoint_on_exit import save_checkpoint_on_exit
 from ..engine.checkpoints.resume import load_once, newest_checkpoint, read_checkpoint
-from ..engine.loader_workers import FAULT_STATUS, explain_worker_failure
+from ..engine.loader_workers import FAULT_STATUS, WORKER_FAILURES, explain_worker_failure
 from .arguments import runner_parser, seed
 from .launcher_restart import is_restarted_by_launcher
 from .messages import install_messages
@@ -164,10 +165,11 @@ def run_training(runner: Runner) -> None:
     """
     try:
         runner.train()
-    except RuntimeError as error:
+    except WORKER_FAILURES as error:
         why = explain_worker_failure(error)
         if why is None:
             raise
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch would tell it once more, any time
         # an error, since the logger mutes warnings of all processes but the first
         runner.logger.error(why)
         if get_world_size() == 1 and runner.iter:

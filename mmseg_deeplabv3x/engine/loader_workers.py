@@ -2,6 +2,7 @@
 
 import os
 import re
+from traceback import walk_tb
 
 from mmengine.dataset import worker_init_fn
 from mmengine.dist import get_rank
@@ -27,7 +28,11 @@ def init_worker_in_own_group(worker_id: int, num_workers: int, seed: int) -> Non
     worker_init_fn(worker_id, num_workers, get_rank(), seed)
 
 
-def explain_worker_failure(error: RuntimeError) -> str | None:
+# What a loader raises whose worker is gone: which one depends on what it was about to send.
+WORKER_FAILURES = (RuntimeError, ConnectionError, EOFError)
+
+
+def explain_worker_failure(error: Exception) -> str | None:
     """The likely reason for a failure of PyTorch's data loader.
 
     Args:
@@ -38,6 +43,10 @@ def explain_worker_failure(error: RuntimeError) -> str | None:
         about a worker that was killed or hangs.
     """
     text = str(error)
+    if isinstance(error, (ConnectionError, EOFError)):
+        modules = [frame.f_globals.get('__name__') for frame, _ in walk_tb(error.__traceback__)]
+        if 'torch.utils.data.dataloader' in modules:
+            text = f'DataLoader worker (pid unknown) exited while it sent data ({error!r})'
     if text.startswith('DataLoader timed out'):
         reason = (
             'a worker hangs, or the disk is too slow. Look at the disk, raise '

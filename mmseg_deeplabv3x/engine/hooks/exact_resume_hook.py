@@ -5,7 +5,7 @@ from itertools import chain, islice, repeat
 import torch
 from mmengine.dataset import InfiniteSampler
 from mmengine.dist import get_rank
-from mmengine.hooks import Hook
+from mmengine.hooks import EarlyStoppingHook, Hook
 from mmengine.runner import IterBasedTrainLoop, Runner
 from mmseg.registry import HOOKS
 
@@ -26,6 +26,9 @@ class ExactResumeHook(Hook):
       a validation or the start of a loader drew in between.
 
     On the CPU the resumed run then has the same losses and weights, bit by bit.
+
+    - **Validation**: one that was due where the checkpoint was saved is run first, and an
+      ``EarlyStoppingHook`` counts on: best checkpoint and end are those of the unbroken run.
 
     On another number of processes or with another batch size, the data goes on where it was, too:
     each image of a pass is seen once. Learning rate and schedule are as saved, as upstream has it.
@@ -51,6 +54,8 @@ class ExactResumeHook(Hook):
         sampler = loader.sampler
         if loop.iter == 0:
             return
+        for hook, state in zip(_early_stopping(runner), self._saved.get('early_stopping', ())):
+            vars(hook).update(state)
         setting = resume_conditions(loader)
         self._start = loop.iter
         self._seen = self._saved.get('seen', loop.iter * setting['images per iteration'])
@@ -70,6 +75,16 @@ class ExactResumeHook(Hook):
         # the loop throws away one item for each past iteration: not a batch, but a None
         loop.dataloader_iterator = chain(repeat(None, loop.iter), iter(loader))
 
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Run the validation that comes after the checkpoint."""
+        loop = runner.train_loop
+        if not self._start or not isinstance(loop, IterBasedTrainLoop) or not runner.val_loop:
+            return
+        loop._decide_current_val_interval()
+        due = loop.iter % loop.val_interval == 0 or loop.iter == loop.max_iters
+        if due and loop.iter >= loop.val_begin:
+            runner.val_loop.run()
+
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None
     ) -> None:
@@ -83,4 +98,12 @@ class ExactResumeHook(Hook):
         """Tell a run that goes on from here what this one hangs on, and how many images it saw."""
         setting, meta = resume_conditions(runner.train_dataloader), checkpoint['meta']
         seen = self._seen + (meta['iter'] - self._start) * setting['images per iteration']
-        meta['exact_resume'] = dict(setting=setting, seen=seen)
+        counts = [
+            dict(wait_count=hook.wait_count, best_score=float(hook.best_score))
+            for hook in _early_stopping(runner)
+        ]
+        meta['exact_resume'] = dict(setting=setting, seen=seen, early_stopping=counts)
+
+
+def _early_stopping(runner: Runner) -> list[EarlyStoppingHook]:
+    return [hook for hook in runner.hooks if isinstance(hook, EarlyStoppingHook)]

@@ -11,6 +11,11 @@ from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
 from ...files import remove_unfinished
+from ..checkpoints.pending_gradients import (
+    pending_gradients,
+    restore_pending_gradients,
+    share_pending_gradients,
+)
 from ..checkpoints.resume import load_once, newest_checkpoint
 
 # Attributes that upstream changes before it writes.
@@ -33,6 +38,7 @@ class SafeCheckpointHook(CheckpointHook):
       ends with an error after its last iteration.
     - The last checkpoint and the best one so far are looked for in this work dir: a copied work dir
       goes on from itself and leaves the original alone.
+    - Within a step of several iterations (``accumulative_counts``) the gradients are saved too.
     - ``resume=True`` without ``load_from``, as mmseg's own ``tools/train.py --resume`` has it,
       takes the newest checkpoint that loads.
 
@@ -44,6 +50,7 @@ class SafeCheckpointHook(CheckpointHook):
 
     file_backend = None  # before a training
     _outdated_before = ()  # files that the resumed checkpoint made outdated
+    _gradients = {}  # that it holds
 
     def before_run(self, runner: Runner) -> None:
         """Choose the checkpoint where the runner is left to find it."""
@@ -54,18 +61,21 @@ class SafeCheckpointHook(CheckpointHook):
                 load_once(runner._load_from, checkpoint)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Note what the checkpoint that is resumed made outdated."""
+        """Note what the checkpoint that is resumed made outdated, and its gradients."""
         if runner._resume:
+            self._gradients = checkpoint.get('gradients', {})
             self._outdated_before = checkpoint.get('outdated', ())
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Name what this checkpoint makes outdated."""
+        """Name what this checkpoint makes outdated; add what its step has come to so far."""
+        checkpoint['gradients'] = pending_gradients(runner)
         outdated = self.file_backend.outdated if self.file_backend else ()
         checkpoint['outdated'] = [osp.basename(path) for path in outdated]
 
     def before_train(self, runner: Runner) -> None:
         """Find the place to write to, and remove what a killed run left there."""
         super().before_train(runner)
+        restore_pending_gradients(runner, self._gradients)
         self._unsaved = None
         is_local = isinstance(self.file_backend, LocalBackend)
         self.file_backend = _RemovesLater(self.file_backend)
@@ -111,6 +121,7 @@ class SafeCheckpointHook(CheckpointHook):
 
     def _try(self, runner: Runner, save: Callable[[], None]) -> OSError | None:
         """Save and remove what that made outdated; if it fails, be as before, warn, say why."""
+        share_pending_gradients(runner)
         state = {name: copy.copy(getattr(self, name)) for name in _STATE if hasattr(self, name)}
         runtime_info = dict(runner.message_hub.runtime_info)
         try:

@@ -25,7 +25,7 @@ class StopSignalHook(Hook):
 
     The status is the one that shells use: 143, 130 or 138. A second signal, a second or more after
     the first one, ends the process at once, without saving. ``--resume`` goes on where the run was;
-    a validation that was cut short or about to start is left out.
+    with ``ExactResumeHook``, a validation that was cut short or about to start is run first.
 
     Of several processes, it is enough that one gets the signal: they agree after each iteration,
     and all stop after the same one. That costs one number through gloo, on the CPU: the hosts

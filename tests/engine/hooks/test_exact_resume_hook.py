@@ -42,7 +42,7 @@ def train(tiny_config, tmp_path_factory):
     ``train('name', start=checkpoint)`` goes on from there.
     """
 
-    def run(name, num_workers=0, start=None):
+    def run(name, num_workers=0, start=None, **changes):
         work_dir = tmp_path_factory.mktemp(name)
         if start:
             shutil.copy(start, work_dir)
@@ -55,6 +55,7 @@ def train(tiny_config, tmp_path_factory):
                 'train_cfg.val_interval': 2,
                 'default_hooks.checkpoint.type': 'SafeCheckpointHook',
                 'custom_hooks': [dict(type='ExactResumeHook')],
+                **changes,
             },
         )
         cfg = Config.fromfile(config)
@@ -94,12 +95,48 @@ def test_the_resumed_run_is_the_unbroken_one_bit_by_bit(train, unbroken, num_wor
         assert len(loaded) == 2 * BATCH, 'what was seen before is not loaded again'
 
 
+CARRIED = {
+    'two_iterations_a_step': {'optim_wrapper.accumulative_counts': 2},
+    'average': {'custom_hooks': [dict(type='ExactResumeHook'), dict(type='EMAHook', momentum=0.3)]},
+}
+
+
+@pytest.mark.parametrize('name', CARRIED)
+def test_whatever_else_a_run_carries_is_resumed_within_a_step(train, name):
+    changes = {'default_hooks.checkpoint.interval': 1, **CARRIED[name]}
+    whole = train(name, **changes)
+    rest = train(f'{name}_resumed', start=whole[1], **changes)
+    expected, found = (read_checkpoint(str(run[4])) for run in (whole, rest))
+    for part in {'state_dict', 'ema_state_dict', 'optimizer', 'gradients'} & expected.keys():
+        assert same(found[part], expected[part]), part
+    pending = [bool(read_checkpoint(str(whole[i]))['gradients']) for i in (1, 2, 3, 4)]
+    assert pending == [name != 'average', False, name != 'average', False]
+
+
+def test_the_validation_that_was_due_is_run_first_and_early_stopping_counts_on(train):
+    # more than any mIoU can rise: it stops after the second validation that it waits for
+    stop = dict(type='EarlyStoppingHook', monitor='mIoU', patience=2, min_delta=100)
+    changes = {
+        'custom_hooks': [dict(type='ExactResumeHook'), stop],
+        'default_hooks.checkpoint.interval': 1,
+        'default_hooks.checkpoint.save_best': 'mIoU',
+        'train_cfg.val_interval': 1,
+        'train_cfg.max_iters': 6,
+    }
+    whole = train('stopped', **changes)
+    rest = train('stopped_resumed', start=whole[2], **changes)
+    assert max(whole) == max(rest) == 3
+    info = [read_checkpoint(str(run[3]))['message_hub']['runtime_info'] for run in (whole, rest)]
+    assert info[0]['best_score'] == info[1]['best_score']
+
+
 def batches(sampler, iteration, count=2, data=tuple(range(5))):
     """The batches that a loop takes which starts at this iteration, as upstream's ``run`` does."""
     loop = IterBasedTrainLoop.__new__(IterBasedTrainLoop)
     loader = DataLoader(data, batch_size=BATCH, sampler=sampler, collate_fn=list)
     loop._iter, loop.dataloader_iterator = iteration, iter(loader)
-    ExactResumeHook().before_train(SimpleNamespace(train_loop=loop, train_dataloader=loader))
+    runner = SimpleNamespace(train_loop=loop, train_dataloader=loader, hooks=[])
+    ExactResumeHook().before_train(runner)
     for _ in range(iteration):
         next(loop.dataloader_iterator)
     return [next(loop.dataloader_iterator) for _ in range(count)]
@@ -145,7 +182,7 @@ def go_on(monkeypatch, checkpoint, processes=1, batch=BATCH, seed=3, iterations=
         loop._iter, loop.dataloader_iterator = start, iter(loader)
         lines = []
         logger = SimpleNamespace(warning=lines.append)
-        runner = SimpleNamespace(train_loop=loop, train_dataloader=loader, logger=logger)
+        runner = SimpleNamespace(train_loop=loop, train_dataloader=loader, logger=logger, hooks=[])
         hook = ExactResumeHook()
         if checkpoint:
             hook.after_load_checkpoint(runner, checkpoint)
@@ -199,6 +236,7 @@ def test_of_a_sampler_that_ends_no_place_is_told(monkeypatch):
         train_loop=SimpleNamespace(iter=4),
         train_dataloader=loader,
         logger=SimpleNamespace(warning=lines.append),
+        hooks=[],
     )
     hook = ExactResumeHook()
     saved = dict(resume_conditions.resume_conditions(loader), processes=8)
