@@ -67,11 +67,11 @@ def prepare_cityscapes(
     with Output(root) as out:
         if not sources and not out.root.is_dir():
             raise FileNotFoundError(f'There is nothing at {root}. {HOW_TO_GET}')
-        found = find_files(
+        files = find_files(
             sources or [out.root], FILES, lambda n: not out.has(mask_name(n) or n), out.scratch
         )
         labels = {}  # the mask to make: its mask or, where there is none, its polygons
-        for name, path in found:
+        for name, path in files:
             if mask_name(name) is None:
                 out.place(path, name)
             elif path.suffix == '.png' or mask_name(name) not in labels:
