@@ -1,16 +1,18 @@
 """The DeepLabv3 segmentor: one output_stride for the whole network."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
 from mmengine.config import ConfigDict
+from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ... import atrous
+from ...losses.upsampled_loss_mixin import check_softmax
 from ..layers.valid_tap_conv import speed_up_convs
 from ..published_weights import PublishedWeightsMixin
 from .fast_prediction import FastPredictionMixin
@@ -30,7 +32,8 @@ class DeepLabV3(PublishedWeightsMixin, FastPredictionMixin, EncoderDecoder):
 
     Args:
         backbone: Config of :class:`AtrousResNet`.
-        decode_head: Config of the head, :class:`ImagePoolASPPHead` or any other.
+        decode_head: Config of the head, :class:`ImagePoolASPPHead` or any other. Without
+            ``in_channels``, here as in ``auxiliary_head``, a head takes what its maps have.
         neck: Config of :class:`CascadeNeck` or any other neck.
         output_stride: One for both, or ``dict(train=16, test=8)``, the paper's best.
             Default: 16.
@@ -51,6 +54,8 @@ class DeepLabV3(PublishedWeightsMixin, FastPredictionMixin, EncoderDecoder):
 
     Raises:
         ValueError: For an illegal output_stride; if a part's config names another output_stride;
+            if a head has other ``in_channels`` than its maps, another ``ignore_index`` than the
+            other heads, or a softmax over one class;
             if the backbone has no ``set_output_stride``; when a checkpoint with another number of
             classes is loaded.
     """
@@ -88,6 +93,7 @@ class DeepLabV3(PublishedWeightsMixin, FastPredictionMixin, EncoderDecoder):
                 f'DeepLabV3 sets the output_stride of its backbone, and {backbone["type"]} has no '
                 'set_output_stride: use AtrousResNet, or the segmentor EncoderDecoder.'
             )
+        self._check_heads()
         self.freeze_bn = freeze_bn
         self.new_classifier = new_classifier
         # evaluation first: an output_stride that does not fit is found now, not after training
@@ -124,11 +130,7 @@ class DeepLabV3(PublishedWeightsMixin, FastPredictionMixin, EncoderDecoder):
             self.backbone.set_output_stride(atrous.block_output_stride(self.output_stride, 4))
         else:
             self.backbone.set_output_stride(self.output_stride)
-        heads = [self.decode_head]
-        if self.with_auxiliary_head:
-            auxiliary = self.auxiliary_head
-            heads += auxiliary if isinstance(auxiliary, nn.ModuleList) else [auxiliary]
-        for head in heads:
+        for head in self._heads().values():
             if hasattr(head, 'set_output_stride'):
                 head.set_output_stride(self.output_stride)
         if self.freeze_bn:
@@ -136,6 +138,53 @@ class DeepLabV3(PublishedWeightsMixin, FastPredictionMixin, EncoderDecoder):
                 if isinstance(module, _BatchNorm):
                     module.eval().requires_grad_(False)
         return self
+
+    def _init_decode_head(self, decode_head):
+        with torch.no_grad():
+            first = next(p for p in self.backbone.parameters() if p.ndim == 4)
+            self.backbone.eval()
+            if self.with_neck:
+                self.neck.eval()
+            maps = self.extract_feat(first.new_zeros(1, first.shape[1], 65, 65))
+        self._map_channels = [one.shape[1] for one in maps]
+        super()._init_decode_head(self._with_in_channels(decode_head))
+
+    def _init_auxiliary_head(self, auxiliary_head):
+        if isinstance(auxiliary_head, list):
+            auxiliary_head = [self._with_in_channels(head) for head in auxiliary_head]
+        elif auxiliary_head is not None:
+            auxiliary_head = self._with_in_channels(auxiliary_head)
+        super()._init_auxiliary_head(auxiliary_head)
+
+    def _with_in_channels(self, head):
+        return {'in_channels': self._channels_at(head.get('in_index', -1)), **head}
+
+    def _channels_at(self, index):
+        maps = self._map_channels
+        try:
+            return [maps[i] for i in index] if isinstance(index, Sequence) else maps[index]
+        except IndexError:
+            raise ValueError(f'A head has in_index={index}, but gets {len(maps)} maps.') from None
+
+    def _heads(self) -> dict[str, BaseDecodeHead]:
+        return {k: part for k, part in self.named_modules() if isinstance(part, BaseDecodeHead)}
+
+    def _check_heads(self) -> None:
+        for name, head in self._heads().items():
+            check_softmax(head)
+            given = self._channels_at(head.in_index)
+            total = sum(given) if head.input_transform == 'resize_concat' else given
+            own = head.in_channels
+            if (list(own) if isinstance(own, Sequence) else own) != total:
+                raise ValueError(
+                    f'{name}.in_channels makes {own}, but the maps that it gets have '
+                    f'{given} channels: leave in_channels out, and the model finds it.'
+                )
+            if head.ignore_index != self.decode_head.ignore_index:
+                raise ValueError(
+                    f'{name}.ignore_index is {head.ignore_index}, but that of decode_head is '
+                    f'{self.decode_head.ignore_index}: all heads get the same labels.'
+                )
 
     def init_weights(self) -> None:
         """Initialise, then start the cascade from block4 where the neck asks for it."""

@@ -395,3 +395,75 @@ def test_the_network_can_be_exported(segmentor, relative_error, way, channels_la
             exported = torch.jit.trace(wrapped, images)
         assert relative_error(exported(images), wrapped(images)) < 1e-5
         assert exported(images).shape[2:] == (9, 13)  # output_stride 8
+
+
+PARTS = dict(type='FCNHead', channels=8, num_classes=5, concat_input=False, num_convs=1)
+
+
+def test_heads_find_the_channels_of_their_maps(build):
+    several = dict(in_index=(1, 3))
+    cfg = dict(
+        type='DeepLabV3',
+        data_preprocessor=dict(type='SegDataPreProcessor'),
+        backbone=dict(type='AtrousResNet', depth=18, base_channels=8, in_channels=4),
+        decode_head=dict(type='ImagePoolASPPHead', channels=8, num_classes=5),
+        auxiliary_head=[
+            dict(PARTS, in_index=2),
+            dict(PARTS, **several, input_transform='resize_concat'),
+            dict(PARTS, **several, in_channels=(16, 64), input_transform='resize_concat'),
+        ],
+    )
+    model = build(**cfg)
+    found = [head.in_channels for head in (model.decode_head, *model.auxiliary_head)]
+    assert found == [64, 32, 80, 80]
+    assert model.loss(torch.randn(2, 4, 33, 33), [labelled(33)] * 2)
+    one = build(**dict(cfg, auxiliary_head=dict(PARTS, in_index=0)))
+    assert one.auxiliary_head.in_channels == 8
+    cascade = build(**dict(cfg, neck=CASCADE, auxiliary_head=None))
+    assert cascade.decode_head.in_channels == 64
+
+
+def labelled(size, label=1):
+    labels = torch.full((1, size, size), label)
+    return SegDataSample(gt_sem_seg=PixelData(data=labels))
+
+
+def test_finding_the_channels_leaves_no_trace(segmentor):
+    """Neither in the statistics of BN nor in the mode."""
+    model = segmentor(decode_head=dict(in_channels=64))
+    assert model.backbone.bn1.num_batches_tracked == 0
+    model.train()
+    assert model.backbone.bn1.training and model.backbone.layer4[0].bn1.training
+
+
+@pytest.mark.parametrize(
+    'changes, message',
+    [
+        (dict(in_channels=2048), 'decode_head.in_channels makes 2048, .* have 64 channels'),
+        (dict(in_channels=64, in_index=2), 'makes 64, .* have 32 channels: leave in_channels out'),
+        (dict(ignore_index=0), 'auxiliary_head.ignore_index is 255, .* decode_head is 0'),
+        (dict(num_classes=1), 'ImagePoolASPPHead has one output channel, .* loss 0'),
+        (dict(in_index=4), 'A head has in_index=4, but gets 4 maps'),
+    ],
+)
+def test_heads_that_do_not_fit_are_refused_when_they_are_built(segmentor, changes, message):
+    head = dict(dict(channels=8, num_classes=5), **changes)
+    with pytest.raises(ValueError, match=message):
+        segmentor(decode_head=head, auxiliary_head=dict(PARTS, in_index=2))
+
+
+def test_the_softmax_of_a_stock_head_over_one_class_is_refused_too(segmentor):
+    with pytest.raises(ValueError, match='FCNHead has one output channel, .* loss 0'):
+        segmentor(auxiliary_head=dict(PARTS, num_classes=1))
+
+
+def test_an_ignored_label_of_any_number_has_no_loss(segmentor):
+    torch.manual_seed(0)
+    images, labels = torch.randn(2, 3, 33, 33), torch.randint(5, (2, 1, 33, 33))
+    losses = []
+    for ignored in (255, 200):
+        labels[:, :, 10:] = ignored
+        samples = [SegDataSample(gt_sem_seg=PixelData(data=label.clone())) for label in labels]
+        model = segmentor(decode_head=dict(ignore_index=ignored, dropout_ratio=0))
+        losses.append(model.loss(images, samples)['decode.loss_ce'].item())
+    assert losses[0] == losses[1] > 0
