@@ -20,13 +20,22 @@ class RandomNativeScale(BaseTransform):
         ratio_range: Smallest and largest factor, both reached. Default: the paper's.
         step: Distance of the factors that are drawn from. The default 0.25 is that of the authors'
             released TensorFlow code; the paper does not say. None draws from all the range.
+        keep_ratio: True, as it always is.
+        **stock: None; see below.
 
     Raises:
         ValueError: If the range is not ``0 < low <= high``, or the step is not positive or does not
-            divide the range.
+            divide the range; or if an argument of ``RandomResize`` asks for another scale.
     """
 
-    def __init__(self, ratio_range: tuple[float, float] = (0.5, 2.0), step: float | None = 0.25):
+    def __init__(
+        self,
+        ratio_range: tuple[float, float] = (0.5, 2.0),
+        step: float | None = 0.25,
+        keep_ratio: bool = True,
+        **stock,
+    ):
+        refuse_stock(self, stock if keep_ratio else dict(keep_ratio=keep_ratio, **stock))
         if not are_numbers(ratio_range, 2) or not 0 < ratio_range[0] <= ratio_range[1] < np.inf:
             raise ValueError(
                 f'ratio_range must be two factors with 0 < low <= high, got {ratio_range!r}.'
@@ -63,6 +72,20 @@ class RandomNativeScale(BaseTransform):
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}(ratio_range={self.ratio_range}, step={self.step})'
+
+
+def refuse_stock(transform: BaseTransform, arguments: dict) -> None:
+    """Name the stock transform that takes what ours cannot do.
+
+    Raises:
+        ValueError: If there is any argument.
+    """
+    for name, value in arguments.items():
+        other = 'RandomFlip' if name in ('prob', 'direction', 'swap_seg_labels') else 'RandomResize'
+        raise ValueError(
+            f'{type(transform).__name__} does not take {name}={value!r}: if it is needed, use '
+            f'{other}.'
+        )
 
 
 def are_numbers(values, count: int) -> bool:

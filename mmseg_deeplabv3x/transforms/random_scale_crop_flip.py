@@ -9,7 +9,7 @@ from mmcv.transforms import BaseTransform
 from mmcv.transforms.utils import cache_randomness
 from mmseg.registry import TRANSFORMS
 
-from .random_native_scale import RandomNativeScale, are_numbers
+from .random_native_scale import RandomNativeScale, are_numbers, refuse_stock
 
 # Regions start where the pixel grids of both sizes meet, up to this part of the smaller pixel.
 ALIGNMENT = 1 / 64
@@ -30,29 +30,34 @@ class RandomScaleCropFlip(BaseTransform):
     colour, which no 8-bit image can hold, and is not distorted by later transforms.
 
     Args:
-        crop_size: Height and width, or one number for both.
+        crop_size: Height and width, or one number for both. Required.
         ratio_range: As of :class:`RandomNativeScale`. Default: the paper's 0.5 to 2.0.
         step: As of :class:`RandomNativeScale`.
         cat_max_ratio: Another crop is drawn, up to ten times, while one class has this share of
             the pixels that are not ignored, or more. Default: 1.0, any crop will do, as in the
             paper; mmseg's own configs have 0.75.
         flip_prob: Probability of a left-right flip. Default: 0.5; the paper does not say.
-        ignore_index: Label that ``cat_max_ratio`` does not count.
+        ignore_index: Label that ``cat_max_ratio`` does not count. By default 255, as in mmseg; our
+            commands set it to that of the decode head.
+        **stock: None; see below.
 
     Raises:
         ValueError: If a size is not a positive whole number, a share or a probability not between
-            0 and 1, or a scale is one that :class:`RandomNativeScale` refuses.
+            0 and 1, or a scale is one that :class:`RandomNativeScale` refuses; or if an argument of
+            ``RandomResize`` or ``RandomFlip`` is not taken here.
     """
 
     def __init__(
         self,
-        crop_size: int | tuple[int, int],
+        crop_size: int | tuple[int, int] | None = None,
         ratio_range: tuple[float, float] = (0.5, 2.0),
         step: float | None = 0.25,
         cat_max_ratio: float = 1.0,
         flip_prob: float = 0.5,
         ignore_index: int = 255,
+        **stock,
     ):
+        refuse_stock(self, stock)
         size = (crop_size, crop_size) if isinstance(crop_size, int) else crop_size
         if not are_numbers(size, 2) or any(not isinstance(side, int) or side < 1 for side in size):
             raise ValueError(
@@ -84,7 +89,8 @@ class RandomScaleCropFlip(BaseTransform):
             kind = getattr(results.get('gt_seg_map'), 'dtype', None)
             if kind != np.uint8:
                 raise ValueError(
-                    f'cat_max_ratio counts gt_seg_map, which must be uint8, got {kind}.'
+                    f'cat_max_ratio counts gt_seg_map, which must be uint8, got {kind}: use '
+                    'RandomCrop.'
                 )
 
         @lru_cache(None)  # what was counted is what is kept

@@ -61,3 +61,50 @@ def test_size_is_compared_with_the_image_before_any_resizing(results):
 def test_a_missing_mask_is_named(results):
     with pytest.raises(FileNotFoundError, match='gone.png does not exist'):
         LoadCheckedAnnotations()(results(seg_map_path='gone.png'))
+
+
+@pytest.mark.parametrize('bits', [8, 16])
+@pytest.mark.parametrize('reduce_zero_label', [False, True])
+@pytest.mark.parametrize('imdecode_backend', ['pillow', 'cv2'])
+def test_arguments_of_the_stock_transform(
+    results, tmp_path, bits, reduce_zero_label, imdecode_backend
+):
+    labels = np.resize(np.array([0, 1, 2, 254, 255, 2**bits - 1], f'u{bits // 8}'), (6, 10))
+    Image.fromarray(labels).save(tmp_path / 'mask.png')
+    arguments = dict(reduce_zero_label=reduce_zero_label, imdecode_backend=imdecode_backend)
+    given = dict(reduce_zero_label=reduce_zero_label)
+    expected = LoadAnnotations(**arguments)(results(**given))
+    found = LoadCheckedAnnotations(**arguments)(results(**given))
+    assert np.array_equal(found['gt_seg_map'], expected['gt_seg_map'])
+
+
+def test_what_it_cannot_do_names_the_class_that_can(results):
+    with pytest.raises(ValueError, match="imdecode_backend='tifffile' is for LoadAnnotations"):
+        LoadCheckedAnnotations(imdecode_backend='tifffile')
+
+
+def test_the_dataset_decides_on_the_zero_label(results):
+    with pytest.raises(ValueError, match='reduce_zero_label=True and its dataset False'):
+        LoadCheckedAnnotations(reduce_zero_label=True)(results())
+
+
+def test_ids_above_255_are_refused(results, tmp_path):
+    Image.fromarray(np.full((6, 10), 256, np.uint16)).save(tmp_path / 'mask.png')
+    with pytest.raises(BadSampleError, match='mask.png holds id 256, expected 0 to 255'):
+        LoadCheckedAnnotations()(results())
+
+
+@pytest.mark.parametrize('ignore_index', [4, 0, 250, -100])
+def test_another_ignored_label(results, ignore_index):
+    load = LoadCheckedAnnotations(num_classes=4, ignore_index=ignore_index)
+    named = [4, 255] if ignore_index != 4 else [255]
+    with pytest.raises(BadSampleError) as error:
+        load(results())
+    assert all(f'{label} (10 pixels)' in str(error.value) for label in named)
+    load(results(label_map={4: ignore_index % 256, 255: ignore_index % 256}) if ignore_index >= 0
+         else results(label_map={4: 0, 255: 0}))  # fmt: skip
+
+
+@pytest.mark.parametrize('num_classes', [255, 256])
+def test_as_many_classes_as_there_are_ids(results, num_classes):
+    LoadCheckedAnnotations(num_classes=num_classes)(results())

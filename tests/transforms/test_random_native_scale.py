@@ -77,3 +77,10 @@ def test_bad_arguments(arguments, message):
 def test_an_argument_that_is_no_number_is_named(arguments):
     with pytest.raises(ValueError, match=f'^{next(iter(arguments))} must be'):
         RandomNativeScale(**arguments)
+
+
+@pytest.mark.parametrize('stock', [dict(scale=(2048, 512)), dict(keep_ratio=False)])
+def test_what_only_the_stock_transform_does_is_named(stock):
+    with pytest.raises(ValueError, match=f'{list(stock)[0]}=.*use RandomResize'):
+        RandomNativeScale(ratio_range=(0.5, 2.0), **stock)
+    RandomNativeScale(ratio_range=(0.5, 2.0), keep_ratio=True)

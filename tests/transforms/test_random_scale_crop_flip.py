@@ -203,3 +203,26 @@ def test_counting_needs_8_bit_labels(labels):
 def test_an_argument_that_is_no_number_is_named(arguments):
     with pytest.raises(ValueError, match=f'^{list(arguments)[-1]} must be'):
         RandomScaleCropFlip(**arguments)
+
+
+@pytest.mark.parametrize('stock, other', [
+    (dict(prob=0.5), 'RandomFlip'),
+    (dict(crop_size=4, direction='vertical'), 'RandomFlip'),
+    (dict(scale=(2048, 512), ratio_range=(0.5, 2.0)), 'RandomResize'),
+])  # fmt: skip
+def test_what_only_a_stock_transform_does_is_named(stock, other):
+    with pytest.raises(ValueError, match=f'use {other}'):
+        RandomScaleCropFlip(**stock)
+
+
+@pytest.mark.parametrize('ignore_index', [0, 7, 254, 255, -100, 1000])
+def test_any_ignored_label_counts_as_in_the_stock_crop(ignore_index):
+    rng = np.random.default_rng(0)
+    transform = RandomScaleCropFlip(8, cat_max_ratio=0.75, ignore_index=ignore_index)
+    for share in rng.random(60):
+        labels = rng.choice(
+            np.uint8([0, 7, 156]), (16, 16), p=[share, (1 - share) / 3, (1 - share) * 2 / 3]
+        )
+        kept, counts = np.unique(labels[labels != ignore_index], return_counts=True)
+        varied = len(kept) > 1 and counts.max() / counts.sum() < 0.75
+        assert transform._is_varied(labels) == varied

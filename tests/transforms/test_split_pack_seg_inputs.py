@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import cv2
 import numpy as np
 import pytest
@@ -24,8 +22,24 @@ def both(**results):
         np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)[:, ::-1],
         np.random.default_rng(0).integers(0, 256, (5, 7), np.uint8),
         np.random.default_rng(0).integers(0, 256, (5, 7, 1), np.uint8),
+        *(np.random.default_rng(0).random((5, 7, bands), np.float32) for bands in (12, 129, 600)),
+        np.random.default_rng(0).integers(0, 2**40, (5, 7, 3)),
+        np.random.default_rng(0).integers(-5, 5, (5, 7, 4), np.int16),
+        np.random.default_rng(0).random((5, 7, 2)),
     ],
-    ids=['BGR', 'four of float32', 'a view', 'gray', 'gray with an axis'],
+    ids=[
+        'BGR',
+        'four of float32',
+        'a view',
+        'gray',
+        'gray with an axis',
+        '12 bands',
+        '129 bands',
+        '600 bands',
+        'int64',
+        'int16',
+        'float64',
+    ],
 )
 def test_equals_mmsegs(image):
     labels = np.arange(35, dtype=np.uint8).reshape(5, 7)
