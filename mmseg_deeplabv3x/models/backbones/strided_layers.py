@@ -126,7 +126,7 @@ def set_multi_grid(
             rates are no whole numbers, one for each unit.
     """
     coarsest = max((out_stride for _, out_stride in strides.values()), default=FINEST)
-    last = next((name for name, (i, o) in strides.items() if i < o == coarsest), '')
+    last = next((name for name, (i, o) in strides.items() if i < o == coarsest), 'no layer')
     units = _units_of_stage(network, last)
     if len(unit_rates) != len(units) or not all(isinstance(r, int) and r > 0 for r in unit_rates):
         raise ValueError(
