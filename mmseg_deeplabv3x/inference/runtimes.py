@@ -9,7 +9,16 @@ import torch
 
 # By suffix: which runtimes read such a file, the first by default.
 READ_BY = {'.onnx': ('onnxruntime', 'openvino'), '.xml': ('openvino',), '.pt2': ('torch',)}
-METADATA = 'classes palette channel_order normalise_inside output threshold mean std'.split()
+METADATA = [
+    'classes',
+    'palette',
+    'channel_order',
+    'normalise_inside',
+    'output',
+    'threshold',
+    'mean',
+    'std',
+]
 RUNTIMES = ('torch', 'onnxruntime', 'openvino')
 
 
