@@ -22,7 +22,7 @@ def test_loads_what_the_stock_transform_loads(tmp_path, mode):
     'kind', ['jpg', 'rgba.png', '16.png', 'gray.tif', 'float.tif', 'bands.tif']
 )
 @pytest.mark.parametrize('arguments', [
-    dict(),
+    {},
     dict(to_float32=True),
     dict(color_type='unchanged'),
     dict(color_type='grayscale'),
