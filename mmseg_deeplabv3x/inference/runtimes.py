@@ -102,7 +102,7 @@ def _open_openvino(path: Path, threads: int) -> Opened:
 
 
 def _open_torch(path: Path, threads: int) -> Opened:
-    texts = dict.fromkeys(METADATA, '')
+    texts = dict.fromkeys((*METADATA, 'mean', 'std'), '')
     program = torch.export.load(path, extra_files=texts)
     # A guard compares strides of the example, padded on both sides, with those of other sizes; the
     # graph is right for them all the same, which `tools/export.py` tries.
