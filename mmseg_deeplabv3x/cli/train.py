@@ -7,13 +7,16 @@ from collections.abc import Sequence
 
 import torch
 from mmengine.config import Config
+from mmengine.dataset import InfiniteSampler
 from mmengine.dist import get_world_size
-from mmengine.runner import Runner
+from mmengine.runner import EpochBasedTrainLoop, Runner
+from mmseg.registry import DATA_SAMPLERS, LOOPS
 
 from ..data_check import check_before_training
 from ..engine.checkpoints.checkpoint_on_exit import save_checkpoint_on_exit
 from ..engine.checkpoints.resume import load_once, newest_checkpoint, read_checkpoint
 from ..engine.loader_workers import FAULT_STATUS, WORKER_FAILURES, explain_worker_failure
+from ..transforms.kinds import builds_one_of
 from .arguments import runner_parser, seed
 from .launcher_restart import is_restarted_by_launcher
 from .messages import install_messages
@@ -32,7 +35,7 @@ def train(argv: Sequence[str] | None = None) -> None:
         argv: The arguments. Default: those of the process.
     """
     parser = train_parser()
-    args = parser.parse_args(argv)
+    args = parse(parser, argv)
     install_messages()
     with exit_on_user_error(parser.prog) as first_iteration:
         log_on_first_rank_only(args.launcher)
@@ -50,8 +53,8 @@ def train_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--resume',
         action='store_true',
-        help='go on from the newest checkpoint in the work dir that loads, or from the one that '
-        '--cfg-options load_from=... names; start afresh if there is none yet',
+        help='go on from the newest checkpoint in the work dir that loads, or, as --resume FILE, '
+        'from that one; start afresh if there is none yet',
     )
     parser.add_argument(
         '--amp',
@@ -62,6 +65,19 @@ def train_parser() -> argparse.ArgumentParser:
         '--seed', type=seed, help="seed of all that is random (default: the config's, else 0)"
     )
     return parser
+
+
+def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
+    """Parse a command line; mmseg 0.x's ``--resume FILE`` and ``--resume-from FILE`` are known."""
+    args, rest = parser.parse_known_args(argv)
+    if rest[:1] == ['--resume-from']:
+        args.resume = True
+        del rest[0]
+    if args.resume and len(rest) == 1 and not rest[0].startswith('-'):
+        args.cfg_options = dict(args.cfg_options, load_from=rest.pop())
+    if rest:
+        parser.error(f'unrecognized arguments: {" ".join(rest)}')
+    return args
 
 
 def train_config(args: argparse.Namespace) -> Config:
@@ -89,8 +105,26 @@ def train_config(args: argparse.Namespace) -> Config:
     weights = cfg.get('load_from')
     if weights and '://' not in weights and not osp.isfile(weights):
         raise FileNotFoundError(f'load_from: there is no checkpoint file {weights!r}.')
+    interval = (cfg.get('train_cfg') or {}).get('val_interval', 1)
+    if interval == 0:  # a division by it, after the first iteration
+        raise ValueError(f'train_cfg.val_interval must be at least 1, but got {interval}.')
+    _check_end(cfg)
     prepare_loaders(cfg)
     return cfg
+
+
+def _check_end(cfg: Config) -> None:
+    """Refuse epochs that never end."""
+    loop = cfg.get('train_cfg') or {}
+    sampler = (cfg.get('train_dataloader') or {}).get('sampler') or {}
+    by_epoch = loop.get('by_epoch')
+    if 'type' in loop:
+        by_epoch = builds_one_of(loop, EpochBasedTrainLoop, LOOPS)
+    if by_epoch and 'type' in sampler and builds_one_of(sampler, InfiniteSampler, DATA_SAMPLERS):
+        raise ValueError(
+            f'train_cfg trains by epochs, and train_dataloader.sampler, {sampler["type"]}, has no '
+            'end: use DefaultSampler, or IterBasedTrainLoop with max_iters.'
+        )
 
 
 def _use_amp(cfg: Config) -> None:

@@ -33,7 +33,7 @@ def write():
 
 @pytest.fixture
 def train_config():
-    return lambda *argv: cli_train.train_config(cli_train.train_parser().parse_args(argv))
+    return lambda *argv: cli_train.train_config(cli_train.parse(cli_train.train_parser(), argv))
 
 
 @pytest.fixture

@@ -98,6 +98,37 @@ def test_resume_refuses_a_named_checkpoint_that_does_not_load(config, run, train
         train_config(config, '--resume', '--work-dir', str(run), *options)
 
 
+@pytest.mark.parametrize('flag', ['--resume', '--resume-from'])
+def test_resume_takes_a_file_as_in_mmseg_0(config, run, train_config, flag):
+    start = str(run / 'iter_2.pth')
+    cfg = train_config(config, flag, start, '--work-dir', str(run))
+    assert (cfg.load_from, cfg.resume) == (start, True)
+    cfg = train_config(config, '--cfg-options', 'a=1', flag, start)
+    assert (cfg.load_from, cfg.a) == (start, 1)
+    with pytest.raises(ValueError, match=r'^none\.pth: it is not there$'):
+        train_config(config, flag, 'none.pth')
+
+
+@pytest.mark.parametrize('line', [['x.pth'], ['--resume', 'x.pth', 'y.pth'], ['--resume', '--amq']])
+def test_what_no_flag_takes_is_refused(config, train_config, line, capsys):
+    with pytest.raises(SystemExit):
+        train_config(config, *line)
+    assert 'unrecognized arguments: ' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('loop', [dict(type='EpochBasedTrainLoop'), dict(by_epoch=True)])
+@pytest.mark.parametrize('sampler', ['InfiniteSampler', 'SeededInfiniteSampler'])
+def test_epochs_need_an_end(tmp_path, write, train_config, loop, sampler):
+    def config(name, loop, sampler):
+        loader = dict(batch_size=2, sampler=dict(type=sampler))
+        return write(tmp_path / name, model={}, train_cfg=loop, train_dataloader=loader)
+
+    with pytest.raises(ValueError, match=f'train_dataloader.sampler, {sampler}, has no end: use D'):
+        train_config(config('endless.py', dict(loop, max_epochs=3), sampler))
+    train_config(config('epochs.py', dict(loop, max_epochs=3), 'DefaultSampler'))
+    train_config(config('iterations.py', dict(type='IterBasedTrainLoop', max_iters=3), sampler))
+
+
 def test_resume_passes_over_a_checkpoint_that_does_not_load(config, run, train_config):
     (run / 'iter_4.pth').write_bytes(b'')
     assert train_config(config, '--resume', '--work-dir', str(run)).load_from == str(
