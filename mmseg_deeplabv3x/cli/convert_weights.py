@@ -37,7 +37,7 @@ def _converted(file: Path, out: Path | None) -> str:
     except ValueError as error:
         raise ValueError(f'{file}: {error}') from error
     lines = [str(report)]
-    network = describe(report.tensors) or report.source.network
+    network = describe(report)
     if network:
         lines.append(f'backbone: {network}')
     lines.append(f'data_preprocessor: {report.source.images}')

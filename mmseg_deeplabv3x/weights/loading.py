@@ -139,20 +139,21 @@ def fit(
     )
 
 
-def describe(tensors: Mapping[str, Tensor]) -> str | None:
-    """The ``AtrousResNet`` that tensors under our keys are of; None if they are of none."""
+def describe(report: Report) -> str | None:
+    """The backbone that a file's tensors are of, as a config has it; None if that is unknown."""
+    tensors = report.tensors
     units = Counter(re.findall(r'backbone\.layer(\d)\.\d+\.conv1\.weight', ' '.join(tensors)))
     bottlenecks = 'backbone.layer1.0.conv3.weight' in tensors
     depth = _DEPTHS.get((tuple(units[block] for block in '1234'), bottlenecks))
     if depth is None:
-        return None
+        return report.source.network
     arguments = f'depth={depth}'
     if 'backbone.stem.6.weight' in tensors:
         stem = tuple(len(tensors[f'backbone.stem.{layer}.weight']) for layer in (0, 3, 6))
         arguments += f', deep_stem={True if stem == (32, 32, 64) else stem}'
     if any('.downsample.2.' in key for key in tensors):
         arguments += ', avg_down=True'
-    return f'AtrousResNet({arguments})'
+    return f'AtrousResNet({arguments}{report.source.arguments})'
 
 
 def _rename(state: Mapping[str, Tensor], model: Mapping[str, Tensor] | None = None) -> Report:
@@ -208,7 +209,7 @@ def _counted(keys: Collection[str]) -> list[str]:
 
 
 def _holds(report: Report) -> str:
-    network = describe(report.tensors)
+    network = describe(report)
     return f'It is of {report.source.name}' + (f': {network}.' if network else '.')
 
 

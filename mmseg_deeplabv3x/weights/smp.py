@@ -15,6 +15,7 @@ SOURCES = (
             **PLAIN,
             'encoder.(?:model.)?([^/]+)': r'backbone.\1',  # of timm
         },
+        arguments=', contract_dilation=False',
         value=pooling_first,
     ),
 )

@@ -41,6 +41,7 @@ class Source:
             is: for units that the source counts in another way. Default: none.
         images: How images were normalised. Default: as torchvision does.
         network: The backbone, where the keys are of no ``AtrousResNet``. Default: None.
+        arguments: What else the ``AtrousResNet`` needs to compute the same. Default: nothing.
         value: Brings a tensor into our layout: (our key, tensor) -> tensor. Default: as it is.
         last: The source's last parts of keys -> ours, or why they are dropped. Default: as in
             PyTorch.
@@ -53,6 +54,7 @@ class Source:
     units: Sequence[str] = ()
     images: str = IMAGENET
     network: str | None = None
+    arguments: str = ''
     value: Callable[[str, Tensor], Tensor] = lambda key, tensor: tensor
     last: Mapping[str, str | Drop] = field(default_factory=dict)
     average: str | None = None

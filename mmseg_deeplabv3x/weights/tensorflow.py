@@ -93,6 +93,7 @@ SOURCES = (
         'TensorFlow ResNet v1',
         RESNET | HEAD,
         units=['', *map(str, range(99))],  # theirs are counted from 1
+        arguments=', strides_last=True',
         images='mean=[123.15, 115.9, 103.06], std=[1.0, 1.0, 1.0], bgr_to_rgb=True',
         **COMMON,
     ),

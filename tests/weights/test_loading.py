@@ -175,8 +175,9 @@ def test_unknown_network_is_refused_by_convert_with_the_sources():
 def test_description_is_the_config(config, build):
     report = convert(build(type='AtrousResNet', **config).state_dict())
     arguments = ', '.join(f'{key}={value}' for key, value in config.items())
-    assert describe(report.tensors) == f'AtrousResNet({arguments})'
+    assert describe(report) == f'AtrousResNet({arguments})'
 
 
 def test_no_description_of_another_network():
-    assert describe({'backbone.conv_stem.weight': torch.ones(1)}) is None
+    report = convert({'backbone.conv_stem.weight': torch.ones(1)})
+    assert describe(report) is None

@@ -55,7 +55,7 @@ def test_backbone_alone_of_resnetv1d():
     state = stock_deeplab(type='ResNetV1d').backbone.state_dict()
     report = convert(state | {'head.fc.weight': torch.ones(1)})
     assert set(report.tensors) == {f'backbone.{key}' for key in state}
-    assert describe(report.tensors) == 'AtrousResNet(depth=18, deep_stem=True, avg_down=True)'
+    assert describe(report) == 'AtrousResNet(depth=18, deep_stem=True, avg_down=True)'
 
 
 def test_preprocessor_is_dropped_by_name(build):

@@ -30,7 +30,7 @@ def test_every_tensor_of_torchvisions(name):
     report = convert(state)
     assert set(report.dropped) == {'fc.weight', 'fc.bias'}
     assert len(report.tensors) == len(state) - 2
-    assert describe(report.tensors) == f'AtrousResNet(depth={name[6:]})'
+    assert describe(report) == f'AtrousResNet(depth={name[6:]})'
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_every_tensor_of_timms(name, network):
     report = convert(state)
     assert set(report.dropped) == {'fc.weight', 'fc.bias'}
     assert len(report.tensors) == len(state) - 2
-    assert describe(report.tensors) == f'AtrousResNet({network})'
+    assert describe(report) == f'AtrousResNet({network})'
 
 
 @pytest.mark.parametrize(

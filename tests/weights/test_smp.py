@@ -17,7 +17,7 @@ def test_every_tensor_of_its_deeplabv3(smp, depth):
     report = convert(state)
     assert not report.dropped
     assert len(report.tensors) == len(state)
-    assert describe(report.tensors) == f'AtrousResNet(depth={depth})'
+    assert describe(report) == f'AtrousResNet(depth={depth}, contract_dilation=False)'
 
 
 def test_gives_its_logits(smp, build, lively, relative_error):

@@ -88,7 +88,10 @@ def test_plain_resnet_fits_ours_by_names_and_shapes(depth, build):
 def test_beta_with_the_head_of_deeplabv3(depth):
     report = convert(tensors([*resnet(depth), *head(2048)]))
     assert not report.dropped
-    assert describe(report.tensors) == f'AtrousResNet(depth={depth}, deep_stem=(64, 64, 128))'
+    assert (
+        describe(report)
+        == f'AtrousResNet(depth={depth}, deep_stem=(64, 64, 128), strides_last=True)'
+    )
 
 
 def test_head_fits_ours_by_names_and_shapes(build):

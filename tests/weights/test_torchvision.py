@@ -24,7 +24,7 @@ def test_every_tensor_of_deeplabv3_on_a_resnet(depth):
     report = convert(state)
     assert not report.dropped
     assert len(report.tensors) == len(state)
-    assert describe(report.tensors) == f'AtrousResNet(depth={depth})'
+    assert describe(report) == f'AtrousResNet(depth={depth})'
 
 
 def test_every_tensor_of_deeplabv3_on_mobilenetv3_is_one_of_timms():
