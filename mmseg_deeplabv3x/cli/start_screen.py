@@ -65,9 +65,9 @@ class StartScreen(Hook):
 
     def _show(self, runner: Runner, splits: list[str], **lines: str) -> None:
         loaders = {split: getattr(runner, f'{split}_dataloader') for split in splits}
-        model = runner.model
+        model, name = runner.model, type(runner.model).__name__
         while hasattr(model, 'module'):  # of DDP, of TTA
-            model = model.module
+            model, name = model.module, f'{name} of {type(model.module).__name__}'
         parts = [getattr(model, part, None) for part in ('backbone', 'neck', 'decode_head')]
         names = ', '.join(type(part).__name__ for part in parts if part is not None)
         strides = getattr(model, 'output_strides', {})
@@ -80,7 +80,7 @@ class StartScreen(Hook):
                 f'{split} {len(loader.dataset)} images, {loader.batch_size or "several"} a batch'
                 for split, loader in loaders.items()
             ),
-            Model=f'{type(model).__name__} of {names}; '
+            Model=f'{name} of {names}; '
             f'{sum(p.numel() for p in model.parameters()) / 1e6:.1f} million parameters'
             + f'; output_stride {", ".join(used)}'
             * bool(used),

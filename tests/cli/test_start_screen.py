@@ -12,7 +12,7 @@ from mmseg_deeplabv3x.cli.start_screen import StartScreen
 
 @pytest.fixture
 def started(tiny_config, tmp_path, capsys):
-    """``started(tool, ...)``: its config, its console up to the first line of the run, its log file."""
+    """``started(tool, ...)``: config, console up to the first result, log file."""
 
     def run(tool, *arguments, **changes):
         name = f'screen_{tool.__name__}'

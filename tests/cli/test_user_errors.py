@@ -1,7 +1,13 @@
+import itertools
+import re
+import sys
+import warnings
+import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 from mmengine.hooks import Hook
 
 from mmseg_deeplabv3x.atrous import check_output_stride
@@ -78,32 +84,148 @@ def ends(monkeypatch):
     return run
 
 
-def test_what_is_wrong_with_the_start_of_a_training(ends, tiny_config, tmp_path):
-    line = [tiny_config('refused'), '--work-dir', tmp_path, '--cfg-options']
-    said = ends(cli_train.train, *line, 'model.output_stride=7')
-    assert said.startswith('train.py: output_stride')
-    said = ends(cli_train.train, *line, 'train_dataloader.dataset.ann_file=none.txt')
-    assert said.startswith('train.py: ShapesDataset finds no ') and '/none.txt: ' in said
+@pytest.fixture(scope='module')
+def fails(tiny_config, tmp_path_factory):
+    """``fails(monkeypatch, capfd, tool, words, ...)``: the one sentence that a command ends with."""
+    config = Path(tiny_config('mistake'))
+    text, folder = config.read_text(), tmp_path_factory.mktemp('mistakes')
+    numbers = itertools.count()
+
+    def run(tool, arguments=(), code='', **environment):
+        number = next(numbers)
+        path = folder / f'mistake_{number}.py'
+        path.write_text(f'{text.replace("mistake", path.stem)}\n{code}\n')
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr('sys.argv', [f'tools/{tool.__name__}.py'])
+            with pytest.raises(SystemExit) as end:
+                tool([str(path), *map(str, arguments), '--work-dir', str(folder / path.stem)])
+        said = end.value.code  # what Python writes to stderr; the status is then 1
+        assert isinstance(said, str), f'status {said}'
+        assert said.startswith(f'{tool.__name__}.py: ') and '\n' not in said
+        return said
+
+    return run
 
 
-@pytest.mark.parametrize('option, said', [
-    ('model.backbone.type=AtrousResnet', "'AtrousResNet' is probably meant"),
-    ('model.outputstride=8', "'model.outputstride'"),
+PIPELINE = 'train_dataloader.dataset.pipeline'
+INIT = 'model.backbone.init_cfg'
+
+
+@pytest.mark.parametrize('options, said', [
+    # names, at each level
     ('train_datloader.batch_size=2', "'train_dataloader' is probably meant"),
-    ('load_from=no/such.pth', "'no/such.pth'"),
+    ('train_dataloader.num_worker=1', "'train_dataloader.num_workers' is probably meant"),
+    ('model.test_cfg.mod=slide', "'model.test_cfg.mode' is probably meant"),
+    ('default_hooks.checkpiont.interval=2', "'default_hooks.checkpoint' is probably meant"),
+    ('model.outputstride=8', "'model.outputstride'.*'output_stride' is probably meant"),
+    ('model.decode_head.chanels=16', "'model.decode_head.chanels'.*'channels' is"),
+    ('train_cfg.max_iter=4', "'train_cfg.max_iter'.*'max_iters' is probably meant"),
+    ('optim_wrapper.optimizer.momentun=0.9', "'optim_wrapper.optimizer.momentun'.*'momentum' is"),
+    ('optim_wrapper.clip_grad.max_nrom=1', "'optim_wrapper.clip_grad.max_nrom' to clip_grad_norm_"),
+    ('param_scheduler.powr=2', "'param_scheduler.powr'.*'power' is probably meant"),
+    ('randomness.sed=3', "'randomness.sed'.*'seed' is probably meant"),
+    ('train_dataloader.dataset.data_rot=x', "'train_dataloader.dataset.data_rot'.*'data_root' is"),
+    # types
+    ('model.type=DeepLabv3', "model: There is no model.*'DeepLabV3' is probably meant"),
+    ('model.backbone.type=AtrousResnet', "model.backbone: .*'AtrousResNet' is probably meant"),
+    ('model.decode_head.loss_decode.type=CrosEntropyLoss', "loss_decode: .*'CrossEntropyLoss' is"),
+    ('default_hooks.checkpoint.type=Chekpoint', "default_hooks.checkpoint: There is no hook"),
+    ('optim_wrapper.optimizer.type=SDG', "optim_wrapper.optimizer.type: .*'SGD' is probably"),
+    ('param_scheduler.type=DeepLabPoly', "param_scheduler: .*'DeepLabPolyLR' is probably meant"),
+    ('train_dataloader.sampler.type=InfinitSampler', "sampler: .*'InfiniteSampler' is probably"),
+    ('train_dataloader.dataset.type=ShapeDataset', "dataset: .*'ShapesDataset' is probably meant"),
+    (f'{PIPELINE}.2.type=RandomCorp', rf"{PIPELINE}.2: .*'RandomCrop' is probably meant"),
+    ('val_evaluator.type=IoUMetrik', "val_evaluator: .*'IoUMetric' is probably meant"),
+    ('visualizer.type=Nope', 'visualizer: There is no visualizer'),
+    ('runner_type=Nope', "runner_type: there is no runner 'Nope'"),
+    (f'{INIT}.type=Pretraind', f"{INIT}: .*'Pretrained' is probably meant"),
+    # values of a wrong type
+    ('model.decode_head.channels=abc', "model.decode_head.channels is 'abc'.*takes int"),
+    ('model.decode_head.channels=[16]', r'model.decode_head.channels is \[16\].*takes int'),
+    ('model.backbone=AtrousResNet', "model.backbone is 'AtrousResNet'.*takes dict"),
+    ('model.backbone.depth=18x', 'model.backbone: invalid depth 18x'),
+    ('model.backbone.multi_grid=x', "multi_grid ('x',) has 1 unit rates"),
+    ('train_dataloader.batch_size=two', 'train_dataloader: batch_size should be a positive integer'),
+    ('optim_wrapper.optimizer.lr=fast', "optim_wrapper.optimizer.lr is 'fast'.*float"),
+    ('train_cfg.max_iters=abc', "train_cfg.max_iters is 'abc'.*takes int"),
+    ('visualizer.vis_backends=[dict(type=Local)]', 'visualizer: vis_backends must be a list of'),
+    ('log_level=LOUD', "log_level: there is no 'LOUD'"),
+    # values that cannot be
+    ('model.output_stride=7', 'output_stride must be a power of two of at least 8, but got 7'),
+    ('model.backbone.depth=19', 'model.backbone: invalid depth 19'),
     ('model.decode_head.num_classes=2', 'num_classes is 2'),
+    ('train_dataloader.batch_size=1', 'a batch of at least 2 images'),
+    ('train_dataloader.num_workers=-1', 'train_dataloader: num_workers .* non-negative'),
+    ('train_cfg.val_interval=0', 'train_cfg.val_interval must be at least 1, but got 0'),
+    ('optim_wrapper.optimizer.lr=-1', 'optim_wrapper.optimizer: Invalid learning rate: -1'),
+    ('optim_wrapper.accumulative_counts=0', 'optim_wrapper: _accumulative_counts at least'),
+    (f'{PIPELINE}.2.crop_size=-5', f'{PIPELINE}.2: `assert crop_size'),
+    (f'{PIPELINE}.9.type=RandomCrop', 'Index 9 exceeds the length of list'),
+    ('default_hooks.logger.interval=0', 'default_hooks.logger: interval must be greater than 0'),
+    ('launcher=pytorch', 'use tools/dist_train.sh'),
+    # what is not there
+    ('load_from=no/such.pth', "load_from: there is no checkpoint file 'no/such.pth'"),
+    (f'{INIT}.type=Pretrained {INIT}.checkpoint=no/such.pth', f'{INIT}: no/such.pth can not be'),
+    ('train_dataloader.dataset.data_root=no/such', 'set train_dataloader.dataset.data_root'),
+    ('train_dataloader.dataset.ann_file=none.txt', 'ShapesDataset finds no .*/none.txt'),
 ])  # fmt: skip
-def test_mistyped_settings(ends, tiny_config, tmp_path, option, said):
-    line = [tiny_config('mistyped'), '--work-dir', tmp_path, '--cfg-options', option]
-    code = ends(cli_train.train, *line)
-    assert code.startswith('train.py: ') and said in code and '\n' not in code
+def test_a_mistake_is_one_sentence_that_names_it(fails, options, said):
+    assert re.search(said, fails(cli_train.train, ['--cfg-options', *options.split()]))
 
 
-def test_what_is_wrong_with_an_evaluation(ends, tiny_config, tmp_path):
-    weights = tmp_path / 'weights.pth'
-    weights.write_text('<html>404</html>')
-    said = ends(cli_test.test, tiny_config('evaluated'), weights, '--work-dir', tmp_path)
-    assert said.startswith('test.py: ') and str(weights) in said
+@pytest.mark.parametrize('code, said', [
+    ("model['x'", r"mistake_\d+.py: .*was never closed"),
+    ('x = undefined', r"mistake_\d+.py, line \d+: name 'undefined' is not defined"),
+    ('del model', "The config: there is no 'model'"),
+    ('del train_cfg', 'train_dataloader, train_cfg, and optim_wrapper should be'),
+    ("_base_ = 'none.py'", 'none.py'),
+    ("custom_imports = dict(imports=['no_such_package'])", "No module named 'no_such_package'"),
+    ("custom_hooks = [dict(type='NoHook')]", r"custom_hooks.0: There is no hook.*custom_imports\?"),
+    ("default_hooks['checkpiont'] = dict(interval=2)", "checkpiont: It has no type; 'checkpoint' is"),
+    ("model['backbone'] = dict(type='TIMMBackbone', model_name='x')", 'model.backbone: timm is not'),
+    ("model['backbone']['init_cfg'] = dict(type='Pretrained', checkpoint='torchvision://resnet18')",
+     'torchvision://resnet18 cannot be had .*or name a local file'),
+])  # fmt: skip
+def test_a_mistake_in_the_file_is_one_sentence(fails, monkeypatch, code, said):
+    for missing in ('torchvision', 'timm'):
+        monkeypatch.setitem(sys.modules, missing, None)
+    monkeypatch.setattr('mmseg.models.backbones.timm_backbone.timm', None)
+    monkeypatch.setattr(
+        torch.hub, 'download_url_to_file', lambda *_, **__: Path('/none').read_text()
+    )
+    assert re.search(said, fails(cli_train.train, code=code))
+
+
+def test_a_work_dir_that_is_a_file(ends, tiny_config, tmp_path):
+    path = tmp_path / 'file'
+    path.touch()
+    said = ends(cli_train.train, tiny_config('file'), '--work-dir', path)
+    assert said.startswith('train.py: ') and str(path) in said and '\n' not in said
+
+
+@pytest.fixture(scope='module')
+def no_checkpoints(tmp_path_factory):
+    """{kind: file that is no checkpoint}."""
+    folder = tmp_path_factory.mktemp('no_checkpoints')
+    files = {kind: folder / f'{kind}.pth' for kind in ('empty', 'text', 'zip', 'model', 'script')}
+    files['empty'].touch()
+    files['text'].write_text('<html>404</html>')
+    with zipfile.ZipFile(files['zip'], 'w') as archive:
+        archive.writestr('a.txt', 'a')
+    torch.save(torch.nn.Conv2d(1, 1, 1), files['model'])
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        torch.jit.script(torch.nn.Conv2d(1, 1, 1)).save(str(files['script']))
+    return files
+
+
+@pytest.mark.parametrize('kind', ['empty', 'text', 'zip', 'model', 'script'])
+def test_a_file_that_is_no_checkpoint(fails, no_checkpoints, kind):
+    path = no_checkpoints[kind]
+    assert str(path) in fails(cli_test.test, [path])
+    assert str(path) in fails(cli_train.train, ['--cfg-options', f'load_from={path}'])
+    options = [f'{INIT}.type=Pretrained', f'{INIT}.checkpoint={path}']
+    assert str(path) in fails(cli_train.train, ['--cfg-options', *options])
 
 
 class FailsAt(Hook):

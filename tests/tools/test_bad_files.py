@@ -1,13 +1,10 @@
 """What is wrong with data is said before it costs a training, with the real command lines."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 
@@ -66,12 +63,10 @@ def test_files_that_are_missing_are_found_at_the_start(data, tiny_config, run_to
         assert said.count(sentence) == 1, sentence
 
 
-def test_a_label_out_of_range_gives_no_score(data, tiny_config, run_tool, tmp_path):
+def test_a_label_out_of_range_gives_no_score(data, tiny_config, run_tool, tmp_path, trained):
     """mmseg's metric gives a wrong one."""
     save_mask(data, 'val_00001', np.full((72, 96), 37, np.uint8))
-    torch.save(dict(state_dict={}), tmp_path / 'weights.pth')
     metric = dict(test_evaluator=dict(type='ConfusionIoUMetric'))
-    weights = tmp_path / 'weights.pth'
-    said = run_on('test.py', data, tiny_config, run_tool, tmp_path, weights, **metric)
+    said = run_on('test.py', data, tiny_config, run_tool, tmp_path, trained[1], **metric)
     mask = data / 'SegmentationClass/val_00001.png'
     assert said.startswith(f'test.py: {mask}: label 37 (6912 pixels) is no class; expected 0 to 8')
