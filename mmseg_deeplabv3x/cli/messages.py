@@ -33,19 +33,20 @@ def install_messages() -> None:
 def explain_missing_weights() -> None:
     """Say which file is missing when pretrained weights cannot be had, or why it is not let in.
 
-    Without a network the framework says ``<urlopen error ...>`` and names no file; without
-    torchvision, ``torchvision://`` says ``No module named 'torchvision'``. What is wrong with a
+    Without a network the framework says ``<urlopen error ...>`` and names no file. For
+    ``torchvision://`` it imports torchvision; the address is known without. What is wrong with a
     file, ``torch.load`` says in a page that does not name it and advises to trust it. A loader
     that somebody else registered for its scheme stays as it is.
     """
     loader = checkpoint.CheckpointLoader
+    http = loader._schemes['https://']
     for prefix, load in list(loader._schemes.items()):
         name = getattr(load, '__name__', '')
         own = getattr(checkpoint, name, None)
         if own is None or getattr(load, '__wrapped__', None) is not own:  # compat wraps each once
             continue
         if name.removeprefix('load_from_') in ('http', 'torchvision', 'openmmlab', 'mmcls'):
-            load = _name_missing(load)
+            load = _name_missing(load, http)
         loader.register_scheme(prefix, _name_refused(load), force=True)
 
 
@@ -64,14 +65,17 @@ def _name_refused(load: Callable) -> Callable:
     return load_named
 
 
-def _name_missing(load: Callable) -> Callable:
+def _name_missing(load: Callable, http: Callable) -> Callable:
     """Wrap a loader of remote weights: one sentence when they cannot be had."""
 
     @functools.wraps(load)
     def load_named(filename, map_location=None):
         try:
-            return load(filename, map_location=map_location)
-        except (OSError, KeyError, ImportError) as error:
+            try:
+                return load(filename, map_location=map_location)
+            except ImportError:
+                return http(_weights_url(filename) or filename, map_location=map_location)
+        except (OSError, KeyError) as error:
             url = _weights_url(filename)
             if url is None:
                 message = f'{filename} is no name of weights that the framework knows: give a URL'

@@ -1,7 +1,5 @@
 """What the commands say in other words than the framework, once they have installed it."""
 
-from __future__ import annotations
-
 import logging
 import sys
 import warnings
@@ -65,6 +63,13 @@ def test_weights_that_cannot_be_had_are_named(offline, name, file):
 def test_weights_with_an_unknown_name_are_told_apart(offline):
     with pytest.raises(FileNotFoundError, match='open-mmlab://resnet13 is no name of weights'):
         CheckpointLoader.load_checkpoint('open-mmlab://resnet13')
+
+
+def test_torchvisions_weights_need_no_torchvision(offline, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'torchvision', None)
+    (offline / 'checkpoints').mkdir()
+    torch.save(dict(conv=torch.ones(1)), offline / 'checkpoints/resnet18-f37072fd.pth')
+    assert CheckpointLoader.load_checkpoint('torchvision://resnet18')['conv'] == 1
 
 
 def test_weights_that_are_there_are_loaded(offline):
