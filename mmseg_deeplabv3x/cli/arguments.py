@@ -11,15 +11,11 @@ from mmengine.config import DictAction
 from ..atrous import check_output_stride
 
 
-def runner_parser(description: str) -> argparse.ArgumentParser:
-    """A parser with what training and evaluation share."""
+def runner_parser(description: str, work_dir: str) -> argparse.ArgumentParser:
+    """A parser with what training and evaluation share; ``work_dir`` says what goes there."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument('config', type=config_file, help='config file')
-    parser.add_argument(
-        '--work-dir',
-        help='folder for logs and checkpoints (default: work_dir of the config, else '
-        'work_dirs/<name of the config>)',
-    )
+    parser.add_argument('--work-dir', help=f'folder for {work_dir}')
     parser.add_argument(
         '--other-classes',
         action='store_true',

@@ -64,7 +64,7 @@ def build_runner(cfg: Config, args: argparse.Namespace, training: bool = True) -
     """Build the runner of a config, once the processes are connected; it checks what it loads."""
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     init_process_group(cfg.launcher)
-    runner = build_with_start_screen(cfg)
+    runner = build_with_start_screen(cfg, log_stays=training or bool(args.work_dir))
     runner.register_hook(CheckedLoadHook(training, args.other_classes))
     return runner
 

@@ -14,8 +14,12 @@ _PACKAGE = __name__.partition('.')[0]
 _ON_THE_WAY = ('logging', 'mmengine.logging', __name__, f'{_PACKAGE}.cli.messages')
 
 
-def build_with_start_screen(cfg: Config) -> Runner:
+def build_with_start_screen(cfg: Config, log_stays: bool = True) -> Runner:
     """Build the runner of a config; until it starts, its console shows warnings and our own lines.
+
+    Args:
+        cfg: Of a runner.
+        log_stays: Whether the log file is there after the run. Default: True.
 
     Raises:
         ValueError: If there is no runner of the config's ``runner_type``.
@@ -23,7 +27,7 @@ def build_with_start_screen(cfg: Config) -> Runner:
     kind = RUNNERS.get(cfg.get('runner_type', 'Runner'))
     if kind is None:
         raise ValueError(f'runner_type: there is no runner {cfg.runner_type!r}.')
-    screen = StartScreen()
+    screen = StartScreen(log_stays)
 
     class RunnerWithStartScreen(kind):
         def build_logger(self, *args, **kwargs):  # at once followed by 400 lines of environment
@@ -42,6 +46,9 @@ class StartScreen(Hook):
     """Says what is about to run, once all of it is built and its weights are loaded."""
 
     shown = False
+
+    def __init__(self, log_stays: bool = True):
+        self.log_stays = log_stays
 
     def lets_pass(self, record: logging.LogRecord) -> bool:
         """A filter for a console's handler."""
@@ -88,7 +95,7 @@ class StartScreen(Hook):
             Device=f'{torch.cuda.get_device_name(device) if device.type == "cuda" else device}; '
             f'processes: {get_world_size()}',
             **{name.capitalize(): line for name, line in lines.items()},
-            Log=runner.logger.log_file,
+            Log=runner.logger.log_file if self.log_stays else 'none; --work-dir FOLDER keeps one',
         )
         self.shown = True
         runner.logger.info('\n' + '\n'.join(f'  {name:<9} {line}' for name, line in lines.items()))

@@ -2,7 +2,11 @@
 
 import argparse
 import os.path as osp
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
@@ -39,15 +43,28 @@ def test(argv: Sequence[str] | None = None) -> None:
         log_on_first_rank_only(args.launcher)
         cfg = test_config(args)
         check_before_testing(cfg)
-        build_runner(cfg, args, training=False).test()
+        with _no_empty_folder(cfg) if not args.work_dir else nullcontext():
+            build_runner(cfg, args, training=False).test()
         if args.pack and is_main_process():
             print_log(f'Packed: {pack_predictions(cfg, args.out)}', 'current')
     disconnect()
 
 
+@contextmanager
+def _no_empty_folder(cfg: Config) -> Iterator[None]:
+    """Leave nothing in the work dir, a training's, but what the console has not shown."""
+    with TemporaryDirectory() as scratch:
+        work_dir, cfg.work_dir = cfg.work_dir, scratch
+        yield
+        for folder in filter(Path.is_dir, Path(scratch).iterdir()):
+            files = (path for path in folder.rglob('*') if path.is_file())
+            if any(path.suffix not in ('.log', '.json', '.py') for path in files):  # of mmengine
+                shutil.copytree(folder, Path(work_dir, folder.name), dirs_exist_ok=True)
+
+
 def test_parser() -> argparse.ArgumentParser:
     """The command line of ``tools/test.py``."""
-    parser = runner_parser('Evaluate a segmentor.')
+    parser = runner_parser('Evaluate a segmentor.', 'log and scores (default: they are shown only)')
     parser.add_argument('checkpoint', type=checkpoint_file, help='weights to evaluate')
     parser.add_argument(
         '--out',

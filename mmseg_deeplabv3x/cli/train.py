@@ -49,7 +49,8 @@ def train(argv: Sequence[str] | None = None) -> None:
 
 def train_parser() -> argparse.ArgumentParser:
     """The command line of ``tools/train.py``."""
-    parser = runner_parser('Train a segmentor.')
+    default = 'work_dir of the config, else work_dirs/<name of the config>'
+    parser = runner_parser('Train a segmentor.', f'logs and checkpoints (default: {default})')
     parser.add_argument(
         '--resume',
         action='store_true',

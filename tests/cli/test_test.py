@@ -134,3 +134,25 @@ def test_a_link_out_of_the_data_root_is_not_evaluated_where_that_is_forbidden(
     weights.write_bytes(b'')
     with pytest.raises(SystemExit, match=f'{image} leads to {tmp_path}/{image.name}, outside of'):
         cli_test.test([config, str(weights), '--work-dir', str(tmp_path)])
+
+
+def test_an_evaluation_leaves_nothing_in_the_work_dir_but_pictures(trained, tiny_config, tmp_path):
+    work_dir = tmp_path / 'training'
+    config = tiny_config('evaluated', dict(work_dir=str(work_dir)))
+    work_dir.mkdir()
+    (work_dir / 'evaluated.py').write_text('# of the training')
+    cli_test.test([config, trained[1]])
+    assert [path.name for path in work_dir.iterdir()] == ['evaluated.py']
+    assert (work_dir / 'evaluated.py').read_text() == '# of the training'
+
+    kept = ['--work-dir', str(tmp_path / 'kept'), '--cfg-options', 'visualizer.name=kept']
+    cli_test.test([config, trained[1], *kept])
+    assert (
+        len(list(tmp_path.glob('kept/*/*.json'))) == len(list(tmp_path.glob('kept/*/*.log'))) == 1
+    )
+
+    draw = 'default_hooks.visualization.draw=True default_hooks.visualization.interval=1'
+    options = ['--cfg-options', *draw.split(), 'visualizer.name=drawn']
+    cli_test.test([config, trained[1], *options])
+    assert len(list(work_dir.glob('*/vis_data/vis_image/*.png'))) == 3
+    assert len(list(work_dir.iterdir())) == 2
