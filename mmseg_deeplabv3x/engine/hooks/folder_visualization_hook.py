@@ -33,11 +33,8 @@ class FolderVisualizationHook(SegVisualizationHook):
         outputs: Sequence[SegDataSample],
         mode: str = 'val',
     ) -> None:
-        if (
-            not self.draw
-            or mode == 'train'
-            or not self.every_n_inner_iters(batch_idx, self.interval)
-        ):
+        drawn = self.draw and self.every_n_inner_iters(batch_idx, self.interval)
+        if not drawn or mode == 'train':
             return
         if batch_idx < self.interval:  # the first that is drawn
             dataset = getattr(runner, f'{mode}_dataloader').dataset
