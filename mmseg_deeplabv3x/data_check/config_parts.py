@@ -1,39 +1,28 @@
-"""The datasets of a config and what their pipelines consist of."""
-
-from collections.abc import Iterator
+"""The datasets of a config, and its other parts that the checks compare."""
 
 from mmengine.config import Config
-from mmengine.registry import Registry
 from mmseg.registry import TRANSFORMS
 
-
-def leaves(cfg: Config, loader: str) -> list[tuple[str, dict]]:
-    """Configs of a data loader's datasets inside any wrappers, with their dotted keys."""
-    return list(_leaves((cfg.get(loader) or {}).get('dataset'), f'{loader}.dataset'))
+from ..transforms.kinds import builds_one_of
 
 
-def _leaves(cfg: dict | None, key: str) -> Iterator[tuple[str, dict]]:
-    if not cfg:
-        return
-    if cfg.get('dataset'):
-        yield from _leaves(cfg['dataset'], f'{key}.dataset')
-    for i, dataset in enumerate(cfg.get('datasets') or []):
-        yield from _leaves(dataset, f'{key}.datasets[{i}]')
-    if not cfg.get('dataset') and not cfg.get('datasets'):
-        yield key, cfg
+def leaves(cfg: Config, *loaders: str) -> list[tuple[str, dict]]:
+    """Configs of the datasets of data loaders, inside any wrappers, with their dotted keys."""
+    return [leaf for key in loaders for leaf in _leaves(cfg.get(key) or {}, key)]
 
 
-def class_of(registry: Registry, part: dict) -> type:
-    """The class that the config of a part builds; ``object`` if that is not known."""
-    kind = part.get('type')
-    kind = registry.get(kind) if isinstance(kind, str) else kind
-    return kind if isinstance(kind, type) else object
+def _leaves(cfg: dict, key: str) -> list[tuple[str, dict]]:
+    inner = [(f'{key}.dataset', cfg['dataset'])] if cfg.get('dataset') else []
+    inner += [(f'{key}.datasets[{i}]', part) for i, part in enumerate(cfg.get('datasets') or [])]
+    if not inner:
+        return [(key, cfg)] if '.' in key else []
+    return [leaf for place, part in inner for leaf in _leaves(part, place)]
 
 
 def loader_arguments(pipeline: list[dict], base: type, default: dict | None) -> dict | None:
     """Arguments of the first step of a pipeline that is a kind of ``base``."""
     for step in pipeline:
-        if issubclass(class_of(TRANSFORMS, step), base):
+        if builds_one_of(step, base, TRANSFORMS):
             return {key: value for key, value in step.items() if key != 'type'}
     return default
 

@@ -2,13 +2,11 @@
 
 import inspect
 
-from mmcv.transforms import Pad
 from mmengine.config import Config
 from mmseg.registry import METRICS, MODELS, TRANSFORMS
 
-from .config_parts import as_list, class_of, leaves, preprocessor
-
-_NAMES = ('ignore_index', 'seg_pad_val')
+from ..transforms.kinds import kind_of
+from .config_parts import as_list, leaves, preprocessor
 
 
 def ignored_label(cfg: Config, loaders: tuple[str, ...]) -> int:
@@ -29,50 +27,44 @@ def ignored_label(cfg: Config, loaders: tuple[str, ...]) -> int:
     """
     model, found = cfg.get('model') or {}, {}
     parts = [
-        (f'model.{key}', MODELS, head)
+        (f'model.{key}[{i}]', MODELS, head)
         for key in ('decode_head', 'auxiliary_head')
-        for head in as_list(model.get(key))
+        for i, head in enumerate(as_list(model.get(key)))
     ]
     if 'train_dataloader' in loaders:  # what pads labels
         parts.append(('model.data_preprocessor', MODELS, preprocessor(cfg)))
-    for loader in loaders:
-        key = loader.replace('dataloader', 'evaluator')
-        parts += [(key, METRICS, metric) for metric in as_list(cfg.get(key))]
+    for key in (loader.replace('dataloader', 'evaluator') for loader in loaders):
+        parts += [(f'{key}[{i}]', METRICS, part) for i, part in enumerate(as_list(cfg.get(key)))]
     for place, registry, part in parts:
-        for name in _NAMES:
-            value = part.get(name, _default(registry, part, name))
-            if value is not None:
-                found.setdefault(f'{place}.{name}', set()).add(value)
-    heads = [value for place, value in found.items() if 'head' in place]
-    if not heads:
+        for name, value in _defaults(registry, part).items():
+            found[f'{place}.{name}'.replace('[0]', '')] = part.get(name, value)
+    label = next((value for place, value in found.items() if 'decode_head' in place), None)
+    if label is None:
         return 255
-    label = min(heads[0])
-    for loader in loaders:
-        for key, leaf in leaves(cfg, loader):
-            for i, step in enumerate(leaf.get('pipeline') or []):
-                place = f'{key}.pipeline[{i}] ({step["type"]})'
-                for name in _NAMES:
-                    if name in step:
-                        found[f'{place}.{name}'] = {step[name]}
-                    elif _default(TRANSFORMS, step, name) not in (None, label):
-                        step[name] = label
-                if issubclass(class_of(TRANSFORMS, step), Pad):
-                    padding = step.get('pad_val')
-                    padding = padding.get('seg', 255) if isinstance(padding, dict) else 255
-                    found[f'{place}.pad_val.seg'] = {padding}
-    if any(values != {label} for values in found.values()):
-        listed = ', '.join(
-            f'{place} is {" and ".join(map(str, sorted(values)))}'
-            for place, values in found.items()
-        )
+    for key, leaf in leaves(cfg, *loaders):
+        for i, step in enumerate(leaf.get('pipeline') or []):
+            for name, value in _defaults(TRANSFORMS, step).items():
+                if name == 'pad_val':  # of Pad
+                    value = dict(value, **step[name]) if isinstance(step.get(name), dict) else value
+                    found[f'{key}.pipeline[{i}].pad_val.seg'] = value['seg']
+                elif name in step:
+                    found[f'{key}.pipeline[{i}].{name}'] = step[name]
+                elif value != label:
+                    step[name] = label
+    if any(value != label for value in found.values()):
+        listed = ', '.join(f'{place} is {value}' for place, value in found.items())
         raise ValueError(f'The label of ignored pixels differs: {listed}; give all the same.')
     return label
 
 
-def _default(registry, part: dict, name: str) -> int | None:
-    """What a part of a config takes an argument for that is not given; None if it has none."""
-    for base in class_of(registry, part).__mro__[:-1]:
-        parameter = inspect.signature(base.__init__).parameters.get(name)
-        if parameter is not None and isinstance(parameter.default, int):
-            return parameter.default
-    return None
+def _defaults(registry, part: dict) -> dict:
+    """The arguments of a part of a config that name the ignored label, and their defaults."""
+    found, kind = {}, kind_of(part, registry) if part.get('type') else None
+    for base in getattr(kind, '__mro__', ()):
+        for name, parameter in inspect.signature(base.__init__).parameters.items():
+            is_label = name in ('ignore_index', 'seg_pad_val') and isinstance(
+                parameter.default, int
+            )
+            if is_label or name == 'pad_val' and 'seg' in (parameter.default or ()):
+                found.setdefault(name, parameter.default)
+    return found

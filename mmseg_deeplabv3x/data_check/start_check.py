@@ -94,13 +94,12 @@ def _check_crop(cfg: Config, loaders: tuple[str, ...]) -> None:
             crop = step.get('crop_size') or size
             crop = (crop, crop) if isinstance(crop, int) else tuple(crop)
             message = (
-                f'{key} is cropped to {crop} (height, width) by {step["type"]}, and '
-                f'model.data_preprocessor.size is {tuple(size)}'
+                f'The crop_size of {key} is {crop}, model.data_preprocessor.size {tuple(size)}'
             )
             if any(side > most for side, most in zip(crop, size)):
-                raise ValueError(f'{message}: set it to the size of the crop.')
+                raise ValueError(f'{message}: set both to one size.')
             if crop != tuple(size):
-                print_log(f'{message}: all crops are padded to it.', 'current', logging.WARNING)
+                print_log(f'{message}: all crops are padded.', 'current', logging.WARNING)
 
 
 def _refuse(cfg: Config, problems: list[Problem]) -> None:

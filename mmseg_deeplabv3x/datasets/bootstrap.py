@@ -5,13 +5,14 @@ import os
 from collections.abc import Sequence
 
 import numpy as np
+from mmcv.transforms import LoadAnnotations
 from mmengine.dataset import BaseDataset, force_full_init
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.logging import print_log
 from mmseg.registry import DATASETS
 
 from .class_index import count_labels, default_cache_file, id_table
-from .file_backends import first_leaf, mask_backend
+from .file_backends import file_backend, first_leaf
 
 
 @DATASETS.register_module()
@@ -142,7 +143,9 @@ class BootstrapDataset:
                 cache_file = self.cache_file or default_cache_file(
                     first_leaf(self.dataset).data_root or os.path.dirname(masks[0])
                 )
-                shared[0] = count_labels(masks, cache_file, mask_backend(self.dataset))
+                shared[0] = count_labels(
+                    masks, cache_file, file_backend(self.dataset, LoadAnnotations)
+                )
             except Exception as error:  # raised on every rank: the others would wait for ever
                 shared[0] = error
         broadcast_object_list(shared)

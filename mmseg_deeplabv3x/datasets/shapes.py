@@ -2,10 +2,11 @@
 
 import os.path as osp
 
+from mmcv.transforms import LoadImageFromFile
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
-from .file_backends import image_backend
+from .file_backends import file_backend
 from .how_to_get import missing_data
 from .lists import checked_data_list
 from .reading import is_local
@@ -45,6 +46,6 @@ class ShapesDataset(BaseSegDataset):
     def load_data_list(self) -> list[dict]:
         """List the images of the split, once it is known that there are any."""
         folder = self.data_prefix['img_path']
-        if is_local(folder, image_backend(self)) and not osp.isdir(folder):
+        if is_local(folder, file_backend(self, LoadImageFromFile)) and not osp.isdir(folder):
             raise FileNotFoundError(f'{missing_data("ShapesDataset", folder, self.data_root)}.')
         return checked_data_list(self, super().load_data_list)

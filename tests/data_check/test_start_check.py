@@ -44,6 +44,32 @@ def test_a_head_of_more_classes_is_refused(data):
         check_before_training(cfg, LOADERS)
 
 
+@pytest.mark.parametrize('crop', [9, (9, 8), [8, 9]])
+def test_a_crop_larger_than_the_preprocessors_size_is_refused(data, crop):
+    cfg = data.config()
+    cfg.model = dict(data_preprocessor=dict(type='SegDataPreProcessor', size=(8, 8)))
+    steps = [dict(type='LoadImageFromFile'), dict(type='RandomScaleCropFlip', crop_size=crop)]
+    cfg.train_dataloader.dataset.pipeline = steps
+    with pytest.raises(ValueError, match=r'crop_size of .* is \(.*9.*size \(8, 8\): set both'):
+        check_before_training(cfg, LOADERS)
+    check_before_training(cfg, ('val_dataloader',))
+
+
+def test_a_smaller_crop_is_told(data, monkeypatch):
+    said = []
+    monkeypatch.setattr(start, 'print_log', lambda message, *_: said.append(message))
+    cfg = data.config()
+    cfg.model = dict(data_preprocessor=dict(type='SegDataPreProcessor', size=(8, 8)))
+    steps = [dict(type='LoadImageFromFile'), dict(type='RandomCrop', crop_size=(8, 8))]
+    cfg.train_dataloader.dataset.pipeline = steps
+    check_before_training(cfg, LOADERS)
+    assert 'crop' not in ' '.join(said)
+    steps[1]['crop_size'] = (8, 6)
+    cfg.train_dataloader.dataset.pipeline = steps
+    check_before_training(cfg, LOADERS)
+    assert 'all crops are padded' in ' '.join(said)
+
+
 def test_the_first_offenders_are_named(data):
     for i in range(7):
         data.mask(i).unlink()

@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
+from mmcv.transforms import LoadAnnotations, LoadImageFromFile
 from mmengine.dataset import DefaultSampler
 from mmseg.registry import DATASETS
 
 from mmseg_deeplabv3x.data_check import check_before_testing, check_before_training, check_data
 from mmseg_deeplabv3x.datasets import BootstrapDataset, EqualSizeBatchSampler
-from mmseg_deeplabv3x.datasets.file_backends import image_backend, mask_backend
+from mmseg_deeplabv3x.datasets.file_backends import file_backend
 
 LOADERS = ('train_dataloader', 'val_dataloader')
 
@@ -68,5 +69,6 @@ def test_the_loading_steps_say_which_backend(data, checked):
     for given in (None, dict(backend='memory')):
         wrapped['dataset']['pipeline'] = pipeline(given, checked)
         dataset = DATASETS.build(dict(type='ConcatDataset', datasets=[wrapped]))
-        assert image_backend(dataset) == mask_backend(dataset) == given
-    assert image_backend([1, 2]) is None
+        for loader in (LoadAnnotations, LoadImageFromFile):
+            assert file_backend(dataset, loader) == given
+    assert file_backend([1, 2], LoadImageFromFile) is None

@@ -2,12 +2,13 @@
 
 from collections.abc import Hashable, Iterator
 
+from mmcv.transforms import LoadImageFromFile
 from mmengine.dataset import InfiniteSampler
 from mmengine.logging import print_log
 from mmseg.registry import DATA_SAMPLERS
 from torch.utils.data import Sampler
 
-from ..file_backends import image_backend
+from ..file_backends import file_backend
 from ..parallel import map_files
 from ..reading import BadSampleError, read_header
 
@@ -82,7 +83,7 @@ class EqualSizeBatchSampler(Sampler):
         new = sorted(set(indices) - self._sizes.keys())
         if new:
             print_log(f'Reading the sizes of {len(new)} images ...', 'current')
-            backend_args = image_backend(self.sampler.dataset)
+            backend_args = file_backend(self.sampler.dataset, LoadImageFromFile)
             files = [(self._path(i), backend_args) for i in new]
             self._sizes.update(zip(new, map_files(_size, files, 'Sizes of images')))
 
