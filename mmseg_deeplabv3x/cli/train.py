@@ -119,8 +119,7 @@ def _check_end(cfg: Config) -> None:
     loop = cfg.get('train_cfg') or {}
     sampler = (cfg.get('train_dataloader') or {}).get('sampler') or {}
     by_epoch = loop.get('by_epoch')
-    if 'type' in loop:
-        by_epoch = builds_one_of(loop, EpochBasedTrainLoop, LOOPS)
+    by_epoch = builds_one_of(loop, EpochBasedTrainLoop, LOOPS) if 'type' in loop else by_epoch
     if by_epoch and 'type' in sampler and builds_one_of(sampler, InfiniteSampler, DATA_SAMPLERS):
         raise ValueError(
             f'train_cfg trains by epochs, and train_dataloader.sampler, {sampler["type"]}, has no '

@@ -45,9 +45,9 @@ def complete(
     except ValueError as error:
         raise ValueError(f'{source}: {error}') from error
 
+    fits = {k: state[k] for k in own if k in state and state[k].shape == own[k].shape}
     missing = [key for key in own if key not in state and not key.endswith('.num_batches_tracked')]
-    other = [key for key in own if key in state and state[key].shape != own[key].shape]
-    fits = {key: state[key] for key in own if key in state and key not in other}
+    other = [key for key in own if key in state and key not in fits]
     unused = 'auxiliary_head.' if purpose == 'evaluation' else ()
     needed = [key for key in missing if not key.startswith(unused)]
     if purpose != 'start' and (needed or other):
@@ -57,23 +57,20 @@ def complete(
             f'{source} does not fit the model of the config: {len(needed)} of {len(own)} tensors '
             f'are missing and {len(other)} have another shape: {"; ".join(shown)}.'
         )
-    backbone = [name for name, _ in model.named_parameters() if name.startswith('backbone.')]
-    backbone = backbone or [name for name, _ in model.named_parameters()]
+    names = [name for name, _ in model.named_parameters()]
+    backbone = [name for name in names if name.startswith('backbone.')] or names
     taken = len(fits.keys() & set(backbone))
     if 2 * taken < len(backbone):
         raise ValueError(
             f'{source} does not fit: it has {taken} of the {len(backbone)} weights of the backbone '
             f'({_few(backbone)}), and others in their place ({_few(list(state))}).'
         )
-    parts = {
-        'not in the file': missing,
-        'of another shape': other,
-        'not in the model': [key for key in state if key not in own],
-    }
-    if not ours and any(parts.values()):  # ours have said it
-        told = [f'{name}: {_few(keys)}' for name, keys in parts.items() if keys]
-        loaded = f'loaded {len(fits)} of {len(fits) + len(missing) + len(other)} tensors'
-        print_log('; '.join([f'Weights: {loaded} of {source}', *told]) + '.', 'current')
+    extra = [key for key in state if key not in own]
+    parts = {'not in the file': missing, 'of another shape': other, 'not in the model': extra}
+    told = ''.join(f'; {name}: {_few(keys)}' for name, keys in parts.items() if keys)
+    if told and not ours:  # ours have said it
+        total = len(fits) + len(missing) + len(other)
+        print_log(f'Weights: loaded {len(fits)} of {total} tensors of {source}{told}.', 'current')
     state_dict.clear()
     state_dict.update({**own, **fits})
 

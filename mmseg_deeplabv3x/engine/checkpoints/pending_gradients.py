@@ -13,44 +13,28 @@ def share_pending_gradients(runner: Runner) -> None:
     """Give each process the mean of what all have added up, which one of them can then save.
 
     The step comes to the same: it is on the mean of the sums. All processes must call this.
-
-    Args:
-        runner: In training.
     """
-    if get_world_size() > 1 and _is_step_pending(runner):
-        for parameter in runner.model.parameters():
-            if parameter.requires_grad:
-                if parameter.grad is None:
-                    parameter.grad = torch.zeros_like(parameter)
-                all_reduce(parameter.grad, 'mean')
+    for parameter in _pending(runner).values() if get_world_size() > 1 else ():
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+        all_reduce(parameter.grad, 'mean')
 
 
 def pending_gradients(runner: Runner) -> dict[str, Tensor]:
-    """What a checkpoint needs beside the weights; empty at the end of a step.
-
-    Args:
-        runner: In training.
-
-    Returns:
-        Gradient by name of the parameter, on the CPU.
-    """
-    named = inner_model(runner.model).named_parameters() if _is_step_pending(runner) else ()
-    return {name: p.grad.cpu() for name, p in named if p.grad is not None}
+    """What a checkpoint needs beside the weights, on the CPU; empty at the end of a step."""
+    return {name: p.grad.cpu() for name, p in _pending(runner).items() if p.grad is not None}
 
 
 def restore_pending_gradients(runner: Runner, gradients: dict[str, Tensor]) -> None:
-    """Go on with the step that a checkpoint was saved in.
-
-    Args:
-        runner: About to train.
-        gradients: As of :func:`pending_gradients`.
-    """
-    if _is_step_pending(runner):
-        for name, parameter in inner_model(runner.model).named_parameters():
-            if name in gradients:
-                parameter.grad = gradients[name].to(parameter.device)
+    """Go on with the step that a checkpoint was saved in."""
+    parameters = _pending(runner)
+    for name in gradients.keys() & parameters.keys():
+        parameters[name].grad = gradients[name].to(parameters[name].device)
 
 
-def _is_step_pending(runner: Runner) -> bool:
+def _pending(runner: Runner) -> dict[str, torch.nn.Parameter]:
+    """Parameters in the middle of a step, by name."""
     wrapper = runner.optim_wrapper
-    return isinstance(wrapper, OptimWrapper) and not wrapper.should_update()
+    if not isinstance(wrapper, OptimWrapper) or wrapper.should_update():
+        return {}
+    return {n: p for n, p in inner_model(runner.model).named_parameters() if p.requires_grad}

@@ -14,10 +14,8 @@ from ..checkpoints.loading import complete, inner_model
 class CheckedLoadHook(Hook):
     """For the commands: compares what is loaded with the model and the data, whosever they are.
 
-    Upstream, weights that do not fit are left as they are, which a long list in the log tells, and
-    an evaluation goes on with random ones. Here that is an error; in a training, where a new head
-    is what fine-tuning begins with, it is one line, and an error where the backbone does not fit.
-    (:func:`.loading.complete`.)
+    Upstream, an evaluation goes on with random weights in place of those that do not fit. Here that
+    is an error; in a training it is one line, and an error where the backbone does not fit.
 
     Args:
         training: Whether the runner trains; else it tests.
@@ -39,11 +37,7 @@ class CheckedLoadHook(Hook):
                 part.register_load_state_dict_pre_hook(partial(_before_load, source=source))
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Look at what the run starts from, is resumed from or evaluates.
-
-        Raises:
-            ValueError: If it does not fit.
-        """
+        """Look at what the run starts from, is resumed from or evaluates."""
         model, source = inner_model(runner.model), runner._load_from
         self._check_classes(runner, model, checkpoint.get('meta') or {}, source)
         state = checkpoint.setdefault('state_dict', dict(checkpoint))
@@ -54,10 +48,9 @@ class CheckedLoadHook(Hook):
         loader = runner.train_dataloader if self.training else runner.test_dataloader
         now = (getattr(loader.dataset, 'metainfo', None) or {}).get('classes')
         saved = (meta.get('dataset_meta') or {}).get('classes') or meta.get('CLASSES')
-        if not now or not saved or list(now) == list(saved) or self.other_classes:
-            return
-        anew = len(now) != len(saved) or getattr(model, 'new_classifier', False)
-        if self.training and not runner._resume and anew:
+        anew = now and saved and len(now) != len(saved) or getattr(model, 'new_classifier', False)
+        anew = anew and self.training and not runner._resume
+        if not now or not saved or list(now) == list(saved) or anew or self.other_classes:
             return
         differ = [f'{i} is {a!r}, not {b!r}' for i, (a, b) in enumerate(zip(saved, now)) if a != b]
         differ = differ[:3] or [f'it has {len(saved)}, not {len(now)}']
