@@ -31,7 +31,7 @@ class DeepLabV3(PublishedWeightsMixin, FastPredictionMixin, EncoderDecoder):
     same, to one fixed size; mmseg stretches the logits instead.
 
     Args:
-        backbone: Config of :class:`AtrousResNet`.
+        backbone: Config of :class:`AtrousResNet` or :class:`AtrousBackbone`.
         decode_head: Config of the head, :class:`ImagePoolASPPHead` or any other. Without
             ``in_channels``, here as in ``auxiliary_head``, a head takes what its maps have.
         neck: Config of :class:`CascadeNeck` or any other neck.
@@ -91,7 +91,7 @@ class DeepLabV3(PublishedWeightsMixin, FastPredictionMixin, EncoderDecoder):
         if not hasattr(self.backbone, 'set_output_stride'):
             raise ValueError(
                 f'DeepLabV3 sets the output_stride of its backbone, and {backbone["type"]} has no '
-                'set_output_stride: use AtrousResNet, or the segmentor EncoderDecoder.'
+                'set_output_stride: use AtrousResNet, or put it into an AtrousBackbone.'
             )
         self._check_heads()
         self.freeze_bn = freeze_bn
