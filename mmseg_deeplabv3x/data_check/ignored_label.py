@@ -62,9 +62,8 @@ def _defaults(registry, part: dict) -> dict:
     found, kind = {}, kind_of(part, registry) if part.get('type') else None
     for base in getattr(kind, '__mro__', ()):
         for name, parameter in inspect.signature(base.__init__).parameters.items():
-            is_label = name in ('ignore_index', 'seg_pad_val') and isinstance(
-                parameter.default, int
-            )
-            if is_label or name == 'pad_val' and 'seg' in (parameter.default or ()):
-                found.setdefault(name, parameter.default)
+            value = parameter.default
+            is_label = name in ('ignore_index', 'seg_pad_val') and isinstance(value, int)
+            if is_label or name == 'pad_val' and isinstance(value, dict) and 'seg' in value:
+                found.setdefault(name, value)
     return found

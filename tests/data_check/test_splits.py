@@ -1,8 +1,8 @@
-from __future__ import annotations
-
 import pytest
 from mmseg.registry import DATASETS
 
+from mmseg_deeplabv3x.data_check import check_data
+from mmseg_deeplabv3x.data_check.html_report import page
 from mmseg_deeplabv3x.data_check.splits import load_splits, shared_images
 
 
@@ -101,3 +101,42 @@ def test_what_cannot_be_checked(data, changes):
         config = changes
     (found,) = problems(data.config(config))
     assert found.kind == 'not checked' and 'cannot be checked: ' in found.message
+
+
+WORDS = 'caf\u00e9 \u6f22\u5b57'
+NAMES = ['a b', '-rf', WORDS, '100%', '#1', "it's", '{x}', 'a.b.jpg', 'x' * 200, '[0]*?']
+    'a b',
+    '-rf',
+    'caf\u00e9 \u6f22\u5b57',
+    '100%',
+    '#1',
+    "it's",
+    '{x}',
+    'a.b.jpg',
+    'x' * 200,
+    '[0]*?',
+]
+
+
+@pytest.mark.parametrize('listed', [False, True])
+def test_names_with_unusual_characters(data, listed):
+    for i, name in enumerate(NAMES[:8]):
+        for path in (data.image(i), data.mask(i)):
+            path.rename(path.with_name(name + path.suffix))
+    for i, name in enumerate(NAMES[8:]):
+        data.image(8 + i).rename(data.image(name))
+        data.mask(8 + i).rename(data.mask(name))
+    data.write_list('train', NAMES)
+    for path in (data.image(10), data.mask(10)):
+        path.unlink()
+    cfg = data.config(data.dataset('train', **({} if listed else dict(ann_file=''))))
+    cfg.val_dataloader = cfg.test_dataloader = None
+    report = check_data(cfg)
+    assert report.problems == [] and len(report.splits[0].infos) == len(NAMES)
+    assert '<h1>' in page(report, 'title')
+
+
+def test_a_line_break_in_a_name_is_refused(data):
+    data.image(0).rename(data.image('a\nb'))
+    (found,) = problems(data.config(data.dataset('train', ann_file='')))
+    assert "holds 'a\\nb', which is not the name of an image" in found.message
