@@ -14,6 +14,12 @@ cd "$(dirname "$0")/.."
 WORK_DIR=${1:-work_dirs/replica}
 SEEDS=${SEEDS:-0 1}
 TABLES=${TABLES:-cascade50 cascade101 aspp}
+for tables in $TABLES; do
+    case $tables in
+        cascade50 | cascade101 | aspp) ;;
+        *) echo "TABLES: $tables is none of cascade50, cascade101, aspp" >&2; exit 2 ;;
+    esac
+done
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 
 SMALL=(
@@ -56,7 +62,6 @@ for tables in $TABLES; do
                 table3/mg121-block4 table3/mg121-block7 table3/mg124-block4 table3/mg124-block7
             ;;
         aspp) rows 101 model.decode_head.channels=64 table5 table8 table10 ;;
-        *) echo "TABLES: $tables is none of cascade50, cascade101, aspp" >&2; exit 2 ;;
     esac
 done
 python tools/paper.py compare "$WORK_DIR"

@@ -9,6 +9,10 @@ check_usage 3 any "$@"
 gpus=${GPUS:-4} gpus_per_node=${GPUS_PER_NODE:-4}
 partition=$1 job_name=$2 script=$3
 shift 3
+if ! [ -f "$(dirname "$0")/$script" ]; then
+    echo "SCRIPT must be train.py or test.py, but got '$script'" >&2
+    exit 2
+fi
 # SRUN_ARGS holds several words
 # shellcheck disable=SC2086
 exec srun -p "$partition" \

@@ -12,6 +12,10 @@ if ! [[ $gpus =~ ^[1-9][0-9]*$ ]]; then
     echo "GPUS must be a number of processes, but got '$gpus'" >&2
     exit 2
 fi
+if ! [ -f "$(dirname "$0")/$script" ]; then
+    echo "SCRIPT must be train.py or test.py, but got '$script'" >&2
+    exit 2
+fi
 nnodes=${NNODES:-1}
 if [ "$nnodes" = 1 ] && [ -z "${PORT:-}" ]; then
     meet=(--standalone)  # on a free port, so that two runs on one machine do not collide

@@ -6,9 +6,9 @@ import sys
 import textwrap
 import traceback
 import types
-import typing
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
+from itertools import accumulate
 
 import mmengine.registry
 import mmseg.registry
@@ -19,6 +19,8 @@ from mmengine.runner import Runner
 # What reads a config and builds from it, and so meets its faults; and what these call.
 _READERS = tuple(f'mmengine.{room}' for room in ('config', 'logging', 'runner', 'utils'))
 _LIBRARIES = {*sys.stdlib_module_names, 'cv2', 'numpy', 'torch'}
+# Words in the annotation of what takes a text, or a list.
+_FITS = {str: 'str|Any|Literal|Path', list: 'ist|uple|Sequence|Iterable|Any'}
 
 
 def check_spelling(options: Iterable[str], cfg: Mapping) -> None:
@@ -34,25 +36,23 @@ def check_spelling(options: Iterable[str], cfg: Mapping) -> None:
     Raises:
         ValueError: Names the setting and the likely one.
     """
-    for option in options:
-        node, read, path = cfg, {*cfg, *inspect.signature(Runner).parameters}, ''
-        for name in option.split('.'):
-            if hasattr(node, 'items') and 'type' not in node:
-                meant = get_close_matches(name, read, n=1, cutoff=0.8)
-                if name not in read and meant:
-                    raise ValueError(
-                        f'--cfg-options: the config has no {path + name!r}; {path + meant[0]!r} '
-                        'is probably meant.'
-                    )
-            node = _child(node, name)
-            read, path = set(node if hasattr(node, 'items') else ()), f'{path}{name}.'
+    settings = dict(_settings(cfg))
+    for path in (path for option in options for path in accumulate(option.split('.'), _join)):
+        parent, _, name = path.rpartition('.')
+        node = settings.get(parent) if parent else cfg
+        if not hasattr(node, 'items') or 'type' in node or name in node:
+            continue
+        read = set(node if parent else [*node, *inspect.signature(Runner).parameters])
+        meant = get_close_matches(name, read, n=1, cutoff=0.8)
+        if name not in read and meant:
+            raise ValueError(
+                f'--cfg-options: the config has no {path!r}; '
+                f'{_join(parent, meant[0])!r} is probably meant.'
+            )
 
 
-def _child(node, name: str):
-    if hasattr(node, 'items'):
-        return node.get(name)
-    is_item = isinstance(node, (list, tuple)) and name.isdecimal() and int(name) < len(node)
-    return node[int(name)] if is_item else None
+def _join(parent: str, name: str) -> str:
+    return f'{parent}.{name}' if parent else name
 
 
 def explain_start_error(error: Exception) -> str | None:
@@ -65,17 +65,10 @@ def explain_start_error(error: Exception) -> str | None:
         A sentence with the dotted path of the setting; None if the error is not about a config.
     """
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    if not frames:
-        return None
     cfg = next((cfg for f in frames if isinstance(cfg := f.f_locals.get('cfg'), Config)), {})
     settings = dict(_settings(cfg))
     path, kind = _being_built(frames, settings)
     text = _text(error)
-    if text.startswith('Expected more than 1 value per channel'):
-        return (
-            'BN cannot be trained on one value per channel: set train_dataloader.batch_size to 2 '
-            'or more, or model.freeze_bn=True.'
-        )
     if text.startswith('None is not a callable'):  # an optimizer is looked at before it is built
         path = next(p for p in settings if p.startswith(path) and p.endswith('optimizer.type'))
         text = f'{settings[path]} is not in the mmengine::optimizer registry.'
@@ -92,23 +85,21 @@ def explain_start_error(error: Exception) -> str | None:
         if place == name and not kind:
             return None  # a call that the config has no part in
         likely = _meant(name, _arguments(kind) | _siblings(place, settings))
-        return (
-            f'The config gives {place!r} to {taker}, which has no such argument; {likely}'.rstrip(
-                '; '
-            )
-        )
+        likely = f'; {likely}' if likely else '.'
+        return f'The config gives {place!r} to {taker}, which has no such argument{likely}'
     if 'must contain the key "type"' in text and path:
         likely = _meant(path.rpartition('.')[2], _siblings(path, settings))
         return f'{where}It has no type; {likely or "say what is to be built."}'
-    own = [f for f in frames if _module(f).split('.')[0] not in _LIBRARIES][-1]
-    if not _module(own):  # the code of a config file has no name
-        where = f'{own.f_code.co_filename}, line {own.f_lineno}: '
-    elif not where and not _module(own).startswith(_READERS):
-        return None
-    elif isinstance(error, SyntaxError):
-        where = f'{own.f_locals.get("filename")}: '
-    elif isinstance(error, KeyError) and not where:
+    own = [f for f in frames if _module(f).split('.')[0] not in _LIBRARIES][-1:]
+    reader = bool(own) and _module(own[0]).startswith(_READERS)
+    if own and not _module(own[0]):  # the code of a config file has no name
+        where = f'{own[0].f_code.co_filename}, line {own[0].f_lineno}: '
+    elif reader and isinstance(error, SyntaxError):
+        where = f'{own[0].f_locals.get("filename")}: '
+    elif reader and isinstance(error, KeyError) and not where:
         where = next((f'{p}: ' for p, v in settings.items() if v == error.args[0]), 'The config: ')
+    elif not reader and not where:
+        return None
     wrong = _wrong_type(kind, settings.get(path), text)
     said = f'{path}.{wrong}' if wrong else f'{where}{text.rstrip(". ")}'
     return f'{said} (PYTHONDEVMODE=1 shows where).'
@@ -157,22 +148,20 @@ def _being_built(frames: list[types.FrameType], settings: dict) -> tuple[str, ty
     """
     kind = None
     for frame in reversed(frames):
-        name, variables = frame.f_code.co_name, frame.f_code.co_varnames[:2]
-        if not name.lstrip('_').startswith(('build', 'initialize')) or not _module(
-            frame
-        ).startswith('mm'):
+        code = frame.f_code
+        builds = code.co_name.lstrip('_').startswith(('build', 'initialize'))
+        if not builds or not _module(frame).startswith('mm'):
             continue
         kind = kind or frame.f_locals.get('obj_cls')
-        given = [v for v in map(frame.f_locals.get, variables) if isinstance(v, Mapping) and v]
-        for alike in (dict.__eq__, _of_one_type):
-            paths = [p for g in given for p, v in settings.items() if v and alike(g, v) is True]
-            if paths:
-                return paths[0], kind
+        given = [
+            v for v in map(frame.f_locals.get, code.co_varnames[:2]) if isinstance(v, Mapping) and v
+        ]
+        dicts = {p: v for p, v in settings.items() if isinstance(v, Mapping) and v}
+        alike = [p for p, v in dicts.items() if v in given]
+        alike += [p for p, v in dicts.items() for g in given if v.get('type', 0) == g.get('type')]
+        if alike:
+            return alike[0], kind
     return '', kind
-
-
-def _of_one_type(given: Mapping, value) -> bool:
-    return isinstance(value, Mapping) and given.get('type', 0) == value.get('type')
 
 
 def _arguments(kind) -> set[str]:
@@ -182,32 +171,14 @@ def _arguments(kind) -> set[str]:
 
 
 def _wrong_type(kind, given, text: str) -> str | None:
-    """Name an argument of another type than its annotation or default, if the text does not."""
-    if not kind or not isinstance(given, Mapping):
-        return None
-    for name, parameter in inspect.signature(kind).parameters.items():
-        hint = parameter.annotation
-        hints = (
-            typing.get_args(hint)
-            if typing.get_origin(hint) in (typing.Union, types.UnionType)
-            else [hint]
-        )
-        right = {typing.get_origin(hint) or hint for hint in hints} - {inspect.Parameter.empty}
-        if parameter.default not in (None, inspect.Parameter.empty):
-            right.add(type(parameter.default))
-        if (
-            not right
-            or name not in given
-            or name in text
-            or not all(isinstance(t, type) for t in right)
-        ):
-            continue
-        also = {float: int, tuple: list, list: tuple}
-        if not isinstance(
-            given[name], tuple(right | {also[t] for t in right if t in also} | {dict})
-        ):
-            names = ' or '.join(sorted(t.__name__ for t in right - {types.NoneType}))
-            return f'{name} is {given[name]!r}, but {kind.__name__} takes {names}'
+    """Name a text or list where a class takes something else, unless the error's text names it."""
+    parameters = inspect.signature(kind).parameters.values() if kind else ()
+    for p in parameters if isinstance(given, Mapping) else ():
+        hint = type(p.default) if p.annotation is p.empty else p.annotation
+        value, hint = given.get(p.name), inspect.formatannotation(hint)
+        fits = _FITS.get(type(value), '')
+        if p.name not in text and hint not in ('type', 'NoneType') and not re.search(fits, hint):
+            return f'{p.name} is {value!r}, but {kind.__name__} takes {hint}'
     return None
 
 

@@ -1,25 +1,32 @@
-from __future__ import annotations
-
 import pytest
 from mmseg.registry import HOOKS, MODELS
 
 from mmseg_deeplabv3x.cli.config_errors import check_spelling, explain_start_error
 
-CFG = dict(train_dataloader={}, test_dataloader={}, model={})
+CFG = dict(
+    train_dataloader={},
+    test_dataloader={},
+    model=dict(type='DeepLabV3', test_cfg=dict(mode='whole')),
+    custom_hooks=[dict(settings=dict(interval=1))],
+)
 
 
-@pytest.mark.parametrize('option, meant', [
-    ('train_datloader.batch_size', 'train_dataloader'),
-    ('modle.output_stride', 'model'),
-    ('load_form', 'load_from'),
+@pytest.mark.parametrize('option, wrong, meant', [
+    ('train_datloader.batch_size', 'train_datloader', 'train_dataloader'),
+    ('modle.output_stride', 'modle', 'model'),
+    ('load_form', 'load_form', 'load_from'),
+    ('model.test_cfg.mod', 'model.test_cfg.mod', 'model.test_cfg.mode'),
+    ('custom_hooks.0.settings.intervall', 'custom_hooks.0.settings.intervall',
+     'custom_hooks.0.settings.interval'),
 ])  # fmt: skip
-def test_a_setting_that_is_nearly_one_is_refused(option, meant):
-    with pytest.raises(ValueError, match=f"{option.partition('.')[0]}.*{meant}' is probably"):
+def test_a_setting_that_is_nearly_one_is_refused(option, wrong, meant):
+    with pytest.raises(ValueError, match=f"has no '{wrong}'; '{meant}' is probably"):
         check_spelling(['model.backbone.depth', option], CFG)
 
 
 @pytest.mark.parametrize('option', [
-    'model.anything', 'val_dataloader.num_workers', 'load_from', 'resume', 'my_own_variable',
+    'model.anything', 'model.typ', 'model.test_cfg.stride', 'model.test_cfg.mode',
+    'val_dataloader.num_workers', 'load_from', 'resume', 'my_own_variable',
 ])  # fmt: skip
 def test_settings_of_the_config_of_the_runner_and_others_pass(option):
     check_spelling([option], CFG)

@@ -1,7 +1,5 @@
 """Every script of tools/ tells how it is called, and starts nothing when it is asked for that."""
 
-from __future__ import annotations
-
 import runpy
 from pathlib import Path
 
@@ -45,6 +43,24 @@ def test_wrong_arguments(run_tool, nothing_starts, script):
     for arguments in (SCRIPTS[script], ['--no-such-option', *'abcd']):
         output = run_tool(script, *arguments, status=2, **nothing_starts)
         assert output.startswith(f'usage: {script} ')
+
+
+@pytest.mark.parametrize(
+    'script, arguments, said',
+    [
+        ('replica.sh', ['work'], 'TABLES: table9 is none of cascade50'),
+        ('torchrun.sh', ['two', 'train.py'], "GPUS must be a number of processes, but got 'two'"),
+        (
+            'torchrun.sh',
+            ['2', 'trian.py'],
+            "SCRIPT must be train.py or test.py, but got 'trian.py'",
+        ),
+        ('srun.sh', ['gpu', 'job', 'trian.py'], 'SCRIPT must be train.py or test.py, but got'),
+    ],
+)
+def test_a_wrong_word_starts_nothing(run_tool, nothing_starts, script, arguments, said):
+    output = run_tool(script, *arguments, status=2, TABLES='cascade50 table9', **nothing_starts)
+    assert output.startswith(said) and len(output.splitlines()) == 1
 
 
 @pytest.mark.parametrize('script', sorted(path.name for path in TOOLS.glob('*.py')))
