@@ -6,6 +6,7 @@ import ast
 import importlib
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import mmengine
 import numpy as np
@@ -391,3 +392,22 @@ def test_published_model_is_mmsegs():
     assert found.keys() == expected.keys()
     for name, value in expected.items():
         torch.testing.assert_close(found[name], value, rtol=1e-5, atol=1e-5)
+
+
+def test_one_channel_is_averaged_as_it_is():
+    """Both models get the views of an image that holds no foreground at all."""
+
+    class Segmentor(nn.Module):
+        out_channels, decode_head = 1, SimpleNamespace(threshold=0.3)
+
+        def test_step(self, data):
+            probability = PixelData(data=torch.full((1, 2, 2), 0.01))
+            return [SegDataSample(seg_logits=probability, metainfo=dict(img_path='a.png'))]
+
+    data = dict(inputs=[[0], [0]], data_samples=[[0], [0]])
+    kinds = ('RunningMeanTTAModel', 'SegTTAModel')
+    ours, theirs = (
+        MODELS.get(kind)(Segmentor()).test_step(data)[0].pred_sem_seg.data for kind in kinds
+    )
+    assert (ours == 0).all()
+    assert (theirs == 1).all()

@@ -209,3 +209,11 @@ def test_label_map_of_another_size_is_named(tmp_path):
 def test_a_class_without_colour_is_refused(tmp_path):
     with pytest.raises(ValueError, match='3 classes and 2 palette colours'):
         picture(tmp_path, flat_image(), visualizer=build(palette=PALETTE[:2]))
+
+
+def test_depth_maps_are_not_drawn(tmp_path):
+    data = sample(halves(0, 1))
+    expected = picture(tmp_path, flat_image(), data)
+    for field in ('gt_depth_map', 'pred_depth_map'):
+        data.set_data({field: PixelData(data=torch.rand(1, 60, 300))})
+    np.testing.assert_array_equal(picture(tmp_path, flat_image(), data), expected)
