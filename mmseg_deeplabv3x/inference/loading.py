@@ -10,12 +10,13 @@ from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
 from mmengine.runner.checkpoint import CheckpointLoader
-from mmseg.datasets.transforms import LoadAnnotations, LoadImageFromNDArray, PackSegInputs
-from mmseg.registry import DATASETS, MODELS, TRANSFORMS
+from mmseg.datasets.transforms import LoadImageFromNDArray, PackSegInputs
+from mmseg.registry import DATASETS, MODELS
 from torch import nn
 
 from ..checkpoint_objects import why_refused
 from ..engine.checkpoints.loading import complete, inner_model
+from ..transforms.kinds import IMAGE_LOADERS, LABEL_LOADERS, builds_one_of, kind_of
 from .config_text import parse_config
 from .exported_segmentor import ExportedSegmentor
 from .runtimes import READ_BY
@@ -181,12 +182,11 @@ def _for_arrays(pipeline: Sequence[dict]) -> list[dict]:
             step = _for_arrays(step)
             steps += [step] if step else []
             continue
-        kind = TRANSFORMS.get(step['type'])
-        if kind is not None and issubclass(kind, LoadAnnotations):
+        if builds_one_of(step, LABEL_LOADERS):
             continue
         if 'transforms' in step:
             step = dict(step, transforms=_for_arrays(step['transforms']))
-        elif kind is not None and 'LoadImage' in kind.__name__:
+        elif builds_one_of(step, IMAGE_LOADERS):
             step = dict(type=LoadImageFromNDArray)
         steps.append(step)
     return steps
@@ -194,7 +194,7 @@ def _for_arrays(pipeline: Sequence[dict]) -> list[dict]:
 
 def _dataset_meta(config: Config) -> dict:
     dataset = (config.get('test_dataloader') or {}).get('dataset') or {}
-    kind = DATASETS.get(dataset['type']) if isinstance(dataset.get('type'), str) else None
+    kind = kind_of(dataset, DATASETS) if 'type' in dataset else None
     return {**getattr(kind, 'METAINFO', {}), **(dataset.get('metainfo') or {})}
 
 

@@ -2,12 +2,17 @@
 
 from collections.abc import Mapping
 
-from mmcv.transforms import LoadAnnotations
+from mmcv.transforms import LoadAnnotations, LoadImageFromFile
 from mmengine.registry import Registry
-from mmseg.datasets.transforms import LoadBiomedicalAnnotation
+from mmseg.datasets.transforms import (
+    LoadBiomedicalAnnotation,
+    LoadBiomedicalImageFromFile,
+    LoadSingleRSImageFromFile,
+)
 from mmseg.registry import TRANSFORMS
 
 LABEL_LOADERS = (LoadAnnotations, LoadBiomedicalAnnotation)  # mmseg's own is a subclass of mmcv's
+IMAGE_LOADERS = (LoadImageFromFile, LoadBiomedicalImageFromFile, LoadSingleRSImageFromFile)
 
 
 def kind_of(part: Mapping, registry: Registry = TRANSFORMS) -> type | None:

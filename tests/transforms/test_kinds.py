@@ -6,8 +6,8 @@ import pytest
 from mmcv.transforms import Resize
 from mmseg.registry import TRANSFORMS
 
-from mmseg_deeplabv3x.transforms.kinds import LABEL_LOADERS, builds_one_of
-from mmseg_deeplabv3x.transforms import LoadCheckedAnnotations
+from mmseg_deeplabv3x.transforms import LoadCheckedAnnotations, LoadCheckedImage
+from mmseg_deeplabv3x.transforms.kinds import IMAGE_LOADERS, LABEL_LOADERS, builds_one_of
 
 
 @pytest.mark.parametrize(
@@ -42,3 +42,12 @@ def test_a_subclass_of_the_users_own_counts():
 @pytest.mark.parametrize('kind', ['LoadImageFromFile', 'PackSegInputs', 'NobodysTransform', Resize])
 def test_others_are_not(kind):
     assert not builds_one_of(dict(type=kind), LABEL_LOADERS)
+
+
+@pytest.mark.parametrize(
+    'kind',
+    ['LoadImageFromFile', 'mmcv.LoadImageFromFile', LoadCheckedImage, 'LoadImageFromNDArray'],
+)
+def test_what_loads_images_is_known_by_its_class(kind):
+    assert builds_one_of(dict(type=kind), IMAGE_LOADERS)
+    assert not builds_one_of(dict(type='PackSegInputs'), IMAGE_LOADERS)
