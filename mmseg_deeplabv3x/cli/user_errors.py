@@ -50,7 +50,7 @@ def exit_on_user_error(tool: str) -> Iterator[FirstIteration]:
         why = None if sys.flags.dev_mode or first_iteration.done else _sentence(error)
         if why is None:
             raise
-        if os.environ.get('RANK', '0') != '0':
+        if os.environ.get('RANK', os.environ.get('SLURM_PROCID', '0')) != '0':
             time.sleep(10)  # what the first process meets too, it says alone: all are then ended
         sys.exit(f'{tool}: {why}')
 

@@ -72,6 +72,17 @@ def test_in_pythons_development_mode_ours_do_too(monkeypatch):
         own_value()
 
 
+@pytest.mark.parametrize('variable', ['RANK', 'SLURM_PROCID'])
+def test_of_several_processes_the_first_speaks_first(monkeypatch, variable):
+    slept = []
+    monkeypatch.setattr(user_errors.time, 'sleep', slept.append)
+    for rank, waits in (('0', False), ('1', True)):
+        monkeypatch.setenv(variable, rank)
+        with pytest.raises(SystemExit), exit_on_user_error('tool.py'):
+            own_value()
+        assert bool(slept) == waits
+
+
 @pytest.fixture
 def ends(monkeypatch):
     """``ends(cli_train.train, ...)``: what a tool ends with, as tools/NAME.py."""
