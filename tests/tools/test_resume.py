@@ -113,15 +113,20 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(killed, fault, tmp_path):
 
 
 def test_two_processes_resume_to_the_same_weights(fault, tiny_config, tmp_path):
-    keep_all = {'default_hooks.checkpoint.max_keep_ckpts': -1, 'train_cfg.max_iters': 4}
-    config = tiny_config('two_processes', {**CHANGES, **keep_all})
+    within_a_step = {
+        'default_hooks.checkpoint.max_keep_ckpts': -1,
+        'default_hooks.checkpoint.interval': 1,
+        'optim_wrapper.accumulative_counts': 2,
+        'train_cfg.max_iters': 2,
+    }
+    config = tiny_config('two_processes', {**CHANGES, **within_a_step})
     run = dict(tool='dist_train.sh')
     fault('none', config, tmp_path / 'unbroken', 2, **run)
     (tmp_path / 'resumed').mkdir()
-    shutil.copy(tmp_path / 'unbroken/iter_2.pth', tmp_path / 'resumed')
+    shutil.copy(tmp_path / 'unbroken/iter_1.pth', tmp_path / 'resumed')
     output = fault('none', config, tmp_path / 'resumed', 2, '--resume', **run)
-    assert 'iterations 3 to 4;' in output
-    assert_same_weights(tmp_path / 'resumed/iter_4.pth', tmp_path / 'unbroken/iter_4.pth')
+    assert 'iterations 2 to 2;' in output
+    assert_same_weights(tmp_path / 'resumed/iter_2.pth', tmp_path / 'unbroken/iter_2.pth')
 
 
 def test_on_another_number_of_processes_the_log_says_what_changes(
