@@ -142,6 +142,8 @@ def test_config(args: argparse.Namespace) -> Config:
         write_predictions(cfg, args.out)
     if args.pack:
         check_packable(cfg)
+    # asked for the iteration, as to draw a picture, the runner would build the training data
+    cfg.update(dict.fromkeys(('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler')))
     return cfg
 
 

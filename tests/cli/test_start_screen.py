@@ -1,5 +1,6 @@
 """A training and an evaluation in this process: what the console shows, what the log file has."""
 
+import itertools
 import logging
 import re
 
@@ -9,13 +10,15 @@ from mmseg_deeplabv3x.cli import test as cli_test
 from mmseg_deeplabv3x.cli import train as cli_train
 from mmseg_deeplabv3x.cli.start_screen import StartScreen
 
+numbers = itertools.count()
+
 
 @pytest.fixture
 def started(tiny_config, tmp_path, capsys):
     """``started(tool, ...)``: config, console up to the first result, log file."""
 
     def run(tool, *arguments, **changes):
-        name = f'screen_{tool.__name__}'
+        name = f'screen_{next(numbers)}'  # mmengine keeps visualizers and loggers by name
         config = tiny_config(name, {'train_cfg.max_iters': 1, **changes})
         capsys.readouterr()
         tool([config, *arguments, '--work-dir', str(tmp_path / name)])
@@ -75,3 +78,10 @@ def test_an_evaluation_starts_with_a_screen(started, trained):
         assert said in console, said
     assert 'Schedule' not in console and len(console.splitlines()) < 20
     assert 'System environment:' in log.read_text()
+
+
+def test_an_evaluation_that_draws_needs_no_training_data(started, trained, tmp_path):
+    missing = {'train_dataloader.dataset.data_root': 'no/such'}
+    line = [str(trained[1]), '--show-dir', str(tmp_path / 'pictures')]
+    started(cli_test.test, *line, **missing)
+    assert len(list((tmp_path / 'pictures').rglob('*.png'))) == 3
