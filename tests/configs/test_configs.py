@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from mmseg.apis import MMSegInferencer
+from mmseg.registry import MODELS
 from PIL import Image
 
 import mmseg_deeplabv3x  # noqa: F401
@@ -116,8 +118,11 @@ def test_num_workers_0_needs_no_other_setting(base):
 
 def test_mmsegs_inferencer_takes_a_config_of_ours(tmp_path):
     """It looks for stock names in the test pipeline."""
-    reduced('deeplabv3x_r18_os16_shapes', tmp_path).dump(tmp_path / 'config.py')
-    torch.save(dict(state_dict={}, meta={}), tmp_path / 'weights.pth')
+    cfg = reduced('deeplabv3x_r18_os16_shapes', tmp_path)
+    cfg.dump(tmp_path / 'config.py')
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        weights = MODELS.build(cfg.model).state_dict()
+    torch.save(dict(state_dict=weights, meta={}), tmp_path / 'weights.pth')
     inferencer = MMSegInferencer(
         str(tmp_path / 'config.py'), str(tmp_path / 'weights.pth'), device='cpu'
     )
