@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> str:
     """
     with tempfile.TemporaryDirectory() as folder:
         torch.multiprocessing.start_processes(
-            _process, args=(args, folder), nprocs=PROCESSES, start_method='fork'
+            _process, args=(args, folder), nprocs=PROCESSES, start_method='spawn'
         )
         result = json.loads(Path(folder, 'result.json').read_text())
     if args.json:

@@ -66,7 +66,7 @@ def folder(tiny_config, tmp_path_factory):
     changes = {'train_cfg.max_iters': 1, 'train_cfg.val_interval': 2}
     config = tiny_config('gradient_compression', changes)
     torch.multiprocessing.start_processes(
-        one_of_two, (str(folder), config), nprocs=2, start_method='fork'
+        one_of_two, (str(folder), config), nprocs=2, start_method='spawn'
     )
     return folder
 
