@@ -78,7 +78,7 @@ def test_a_config_without_tta_is_evaluated_with_it(results):
     assert miou == pytest.approx(
         results['explicit'][0], abs=0.02
     )  # a running mean, and a stock one
-    assert "type='RunningMeanTTAModel'" in printed
+    assert 'RunningMeanTTAModel of DeepLabV3' in printed
 
 
 def test_the_time_per_image_is_shown(results):
