@@ -122,7 +122,7 @@ def test_every_document_is_linked_from_the_readme():
 
 def test_the_readme_measured_what_its_documents_say():
     results = PAGES['results.md']
-    (output,) = re.findall(r'^```\n(IoU in %.*?)^```', README, re.M | re.S)
+    (output,) = re.findall(r'^```\n(\| IoU in %.*?)^```', README, re.M | re.S)
     assert set(output.splitlines()) <= set(results.splitlines())
     scores = re.findall(r'\d\d\.\d\d', README.partition('## Measured')[2])
     assert scores and all(score in results for score in scores)
