@@ -142,6 +142,8 @@ _OWN_WARNINGS = [
     ('``build_loss`` would be deprecated soon', 'mmseg.models.builder'),
     ('The draw is False, it means that the hook for visualization', 'mmseg.engine.hooks'),
     ('The shape of value will convert from', 'mmengine.structures.pixel_data'),
+    ('pkg_resources is deprecated as an API', 'mmengine.utils.package_utils'),
+    ('pkg_resources is deprecated as an API', 'importlib'),  # where it is imported by name
     ('`torch.cuda.amp.GradScaler', 'mmengine.optim.optimizer.amp_optimizer_wrapper'),
     ('`broadcast_buffers` is deprecated', 'mmengine.model.wrappers.distributed'),
 ]
