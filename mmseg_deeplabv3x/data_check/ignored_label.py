@@ -6,7 +6,7 @@ from mmengine.config import Config
 from mmseg.registry import METRICS, MODELS, TRANSFORMS
 
 from ..transforms.kinds import kind_of
-from .config_parts import as_list, leaves, preprocessor
+from .config_parts import as_list, flat_steps, leaves, preprocessor
 
 
 def ignored_label(cfg: Config, loaders: tuple[str, ...]) -> int:
@@ -26,10 +26,16 @@ def ignored_label(cfg: Config, loaders: tuple[str, ...]) -> int:
         ValueError: If heads, preprocessor, metrics and pipelines differ; names all.
     """
     model, found = cfg.get('model') or {}, {}
+    model = model if model.get('decode_head') else model.get('module') or model  # under TTA
     parts = [
         (f'model.{key}[{i}]', MODELS, head)
         for key in ('decode_head', 'auxiliary_head')
         for i, head in enumerate(as_list(model.get(key)))
+    ]
+    parts += [
+        (f'{place}.loss_decode[{i}]', MODELS, loss)
+        for place, _, head in parts
+        for i, loss in enumerate(as_list(head.get('loss_decode')))
     ]
     if 'train_dataloader' in loaders:  # what pads labels
         parts.append(('model.data_preprocessor', MODELS, preprocessor(cfg)))
@@ -42,7 +48,7 @@ def ignored_label(cfg: Config, loaders: tuple[str, ...]) -> int:
     if label is None:
         return 255
     for key, leaf in leaves(cfg, *loaders):
-        for i, step in enumerate(leaf.get('pipeline') or []):
+        for i, step in enumerate(flat_steps(leaf.get('pipeline') or [])):
             for name, value in _defaults(TRANSFORMS, step).items():
                 if name == 'pad_val':  # of Pad
                     value = dict(value, **step[name]) if isinstance(step.get(name), dict) else value

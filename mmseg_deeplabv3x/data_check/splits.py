@@ -1,9 +1,10 @@
 """The datasets of a config, and what is wrong with their lists."""
 
+import inspect
 import os.path as osp
 from collections import Counter
 from collections.abc import Iterable
-from functools import partial
+from functools import cache, partial
 from typing import NamedTuple
 
 from mmcv.transforms import LoadAnnotations, LoadImageFromFile
@@ -17,13 +18,15 @@ from ..datasets.how_to_get import missing_data
 from ..datasets.lists import checked_data_list, read_lines
 from ..datasets.reading import is_local
 from ..transforms import LoadCheckedAnnotations, LoadCheckedImage
-from .config_parts import leaves, loader_arguments
+from ..transforms.kinds import LABEL_LOADERS, builds_one_of
+from .config_parts import flat_steps, leaves, loader_arguments
 from .file_locations import check_locations
 from .ignored_label import ignored_label
 from .problem import MISSING, Problem
 from .whole_splits import check_folders
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+NOT_READ = {}  # in the place of a backend's arguments: no step of the pipeline asks for it
 
 
 class Split(NamedTuple):
@@ -96,10 +99,13 @@ def shared_images(splits: list[Split], contents: Iterable = ()) -> list[Problem]
         A problem for each image of an evaluation that is also trained on.
     """
     trained, problems, contents = {}, [], iter(contents)
+    real_folder = cache(osp.realpath)  # a file is one look, its folders one for all
     for split in splits:
         for info in split.infos:
             image = info['img_path']
-            keys = osp.realpath(image), next(contents, None)
+            folder, file = osp.split(image)
+            path = osp.join(real_folder(folder), file)
+            keys = osp.realpath(path) if osp.islink(path) else path, next(contents, None)
             where, other = next((trained[key] for key in keys if key in trained), (None, None))
             if split.name.startswith('train'):
                 trained.update((key, (split.name, image)) for key in keys if key)
@@ -118,7 +124,7 @@ def _load(
     def none(problem, path, message):
         return Split(name, {}, [], [Problem(name, problem, path, message)], [])
 
-    root = cfg.get('data_root') or ''
+    root = cfg.get('data_root') or _default_root(kind)
     pipeline, default = cfg.get('pipeline') or [], dict(backend_args=cfg.get('backend_args'))
     image_args = loader_arguments(pipeline, LoadImageFromFile, None if pipeline else default)
     unknown = None if image_args is None else default
@@ -127,6 +133,9 @@ def _load(
         key: (default if args is None else args).get('backend_args')
         for key, args in (('img_path', image_args), ('seg_map_path', mask_args))
     }
+    labels = any(builds_one_of(step, LABEL_LOADERS) for step in flat_steps(pipeline))
+    if name == 'test' and pipeline and not labels:
+        backends['seg_map_path'] = NOT_READ
     missing = [path for path in _paths(root, cfg, backends) if not osp.exists(path)]
     if missing:  # mmseg would list a folder in place of a missing list of images
         message = missing_data(kind, missing[0], root)
@@ -148,7 +157,7 @@ def _load(
     except ValueError as error:  # of the list
         source = cfg.get('ann_file') or root
         return none('unreadable', source, f'{kind} cannot list its images: {error}')
-    except (TypeError, AttributeError) as error:  # of no kind that mmseg knows
+    except (TypeError, AttributeError, KeyError) as error:  # of no kind that mmseg knows
         return none('not checked', root, f'{kind} cannot be checked: {error}.')
 
     named = [folder for folder in (dataset.data_root, *dataset.data_prefix.values()) if folder]
@@ -166,7 +175,7 @@ def _load(
         try:
             loaders.append(loader(**dict(args, **more)))
         except (TypeError, ValueError) as error:  # another loader, or arguments of one
-            why = error if args is not None else 'the pipeline loads them by no LoadImageFromFile'
+            why = error if args is not None else 'the pipeline loads them in a way of its own'
             problems.append(
                 Problem(name, 'not checked', root, f'Files of {name} were not read: {why}.')
             )
@@ -203,4 +212,11 @@ def _paths(root: str, cfg: dict, backends: dict[str, dict | None]) -> list[str]:
     parts = [(part, backends.get(key)) for key, part in folders]
     parts = [('', backends['img_path']), (cfg.get('ann_file'), cfg.get('backend_args')), *parts]
     paths = [(osp.join(root, part) if part else root, args) for part, args in parts]
-    return [path for path, args in paths if path and is_local(path, args)]
+    return [path for path, args in paths if path and args is not NOT_READ and is_local(path, args)]
+
+
+def _default_root(kind: str | type) -> str:
+    """The ``data_root`` that a class takes where the config gives none."""
+    kind = DATASETS.get(kind) if isinstance(kind, str) else kind
+    parameter = inspect.signature(kind).parameters.get('data_root') if kind else None
+    return parameter.default if parameter and isinstance(parameter.default, str) else ''

@@ -4,11 +4,13 @@ import logging
 import random
 from collections import Counter
 
+from mmcv.transforms import RandomChoiceResize, RandomResize, Resize
 from mmengine.config import Config
 from mmengine.logging import print_log
 
 from ..datasets.lists import first_few
-from .config_parts import as_list, leaves, preprocessor
+from ..transforms.kinds import builds_one_of
+from .config_parts import as_list, leaves, preprocessor, skips_bad_samples
 from .problem import MISSING, Problem
 from .sample import check_sample
 from .splits import Split, load_splits, shared_images
@@ -16,9 +18,10 @@ from .whole_splits import check_labels
 
 SAMPLES = 16  # of each split: a second or two of a large one
 SHOWN = 5
+RESIZES = (Resize, RandomResize, RandomChoiceResize)
 HARMLESS = (  # for a run, which says how many there are
     'blank lines', 'doubled', 'shared', 'all ignored', 'one class', 'few bits', 'turned',
-    'other suffix', 'no image', 'not checked',
+    'other suffix', 'no image', 'not checked', 'skipped',
 )  # fmt: skip
 
 
@@ -51,6 +54,13 @@ def check_before_training(cfg: Config, loaders: tuple[str, ...]) -> None:
             pixels, ignored = sum(s.pixels for s in samples), sum(s.ignored for s in samples)
             classes = split.metainfo['classes']
             problems += check_labels(split.name, classes, pixels, ignored, complete=False)
+    if skips_bad_samples((cfg.get('train_dataloader') or {}).get('dataset') or {}):
+        problems = [
+            problem._replace(kind='skipped')
+            if problem.info and problem.split.startswith('train')
+            else problem
+            for problem in problems
+        ]
     _refuse(cfg, problems)
     images = ', '.join(f'{split.name} {len(split.infos)} images' for split in splits)
     print_log(f'Data: {images}; all files exist, a sample of each split was read.', 'current')
@@ -78,6 +88,8 @@ def _check_classes(cfg: Config, splits: list[Split]) -> None:
     number = heads[-1].get('num_classes') if heads else None
     for split in splits:
         classes = split.metainfo.get('classes', ())
+        if (number, len(classes)) == (1, 2):  # one channel and a threshold
+            continue
         if number and classes and number != len(classes):
             raise ValueError(
                 f'model.decode_head.num_classes is {number}, but the data of {split.name} has '
@@ -90,7 +102,10 @@ def _check_crop(cfg: Config, loaders: tuple[str, ...]) -> None:
     """The preprocessor fills crops up to its size: those that are larger it leaves unequal."""
     size = preprocessor(cfg).get('size')
     for key, leaf in leaves(cfg, 'train_dataloader') if 'train_dataloader' in loaders else ():
-        for step in leaf.get('pipeline') or [] if size else ():
+        steps = leaf.get('pipeline') or [] if size else []
+        for i, step in enumerate(steps):
+            if any(builds_one_of(later, RESIZES) for later in steps[i + 1 :]):
+                continue  # the crop is of another size then
             crop = step.get('crop_size') or size
             crop = (crop, crop) if isinstance(crop, int) else tuple(crop)
             message = (

@@ -86,3 +86,21 @@ def test_where_all_is_mmsegs_default_nothing_changes(cfg):
 def test_a_test_pads_no_labels(cfg):
     cfg.model.data_preprocessor.seg_pad_val = 255
     assert ignored_label(cfg, ('val_dataloader',)) == 11
+
+
+def test_a_head_under_tta_and_its_losses_are_looked_at(cfg):
+    cfg.model.decode_head.loss_decode = dict(type='DiceLoss')
+    with pytest.raises(ValueError, match=r'decode_head.loss_decode.ignore_index is 255'):
+        ignored_label(cfg, ('train_dataloader',))
+    cfg.model.decode_head.loss_decode.ignore_index = cfg.model.decode_head.ignore_index
+    label = ignored_label(cfg, ('train_dataloader',))
+    cfg.model = dict(type='RunningMeanTTAModel', module=cfg.model)
+    assert ignored_label(cfg, ('train_dataloader',)) == label != 255
+
+
+def test_steps_inside_tta_get_the_label(cfg):
+    step = dict(type='LoadCheckedAnnotations', num_classes=3)
+    cfg.train_dataloader.dataset.pipeline = [dict(type='TestTimeAug', transforms=[[step]])]
+    label = ignored_label(cfg, ('train_dataloader',))
+    (((inside,),),) = [step.transforms for step in cfg.train_dataloader.dataset.pipeline]
+    assert inside.ignore_index == label

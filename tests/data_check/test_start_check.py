@@ -1,6 +1,10 @@
 import numpy as np
 import pytest
 from mmengine.config import Config
+from mmseg.datasets import BaseSegDataset
+from mmseg.datasets.transforms import LoadAnnotations
+from mmseg.registry import DATASETS, TRANSFORMS
+from PIL import Image
 
 from mmseg_deeplabv3x.data_check import check_before_testing, check_before_training
 from mmseg_deeplabv3x.data_check import start_check as start
@@ -153,3 +157,77 @@ def test_missing_data_of_other_loaders_is_not_complained_about(data):
     cfg = data.config(VOC)
     check_before_training(cfg, ('val_dataloader',))
     check_before_testing(cfg)
+
+
+def test_a_pipeline_that_resizes_after_the_crop_may_crop_more(data):
+    steps = [dict(type='RandomCrop', crop_size=(8, 8)), dict(type='Resize', scale=(6, 6))]
+    cfg = data.config(data.dataset('train', pipeline=[dict(type='LoadImageFromFile'), *steps]))
+    cfg.model = dict(data_preprocessor=dict(size=(6, 6)))
+    check_before_training(cfg, ('train_dataloader',))
+
+
+def test_a_loader_of_the_users_own_is_not_stood_in_for(data):
+    @TRANSFORMS.register_module(force=True)
+    class LoadColouredMasks(LoadAnnotations):
+        """Turns colours into ids, which ours would refuse."""
+
+    Image.new('RGB', (12, 10)).save(data.mask(0))
+    own = [dict(type='LoadImageFromFile'), dict(type='LoadColouredMasks')]
+    stock = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')]
+    check_before_training(data.config(data.dataset('train', pipeline=own)), ('train_dataloader',))
+    with pytest.raises(ValueError, match='is RGB'):
+        cfg = data.config(data.dataset('train', pipeline=stock))
+        check_before_training(cfg, ('train_dataloader',))
+
+
+def test_annotations_of_another_make_are_not_checked(data):
+    @DATASETS.register_module(force=True)
+    class OtherKeys(BaseSegDataset):
+        def load_data_list(self):
+            return [dict(left='a.png', right='b.png')]
+
+    cfg = data.config(data.dataset('train', type='OtherKeys'))
+    check_before_training(cfg, ('train_dataloader',))
+
+
+def test_files_that_the_run_may_skip_are_warnings(data):
+    data.mask(0).unlink()
+    tolerant = dict(type='FaultTolerantDataset', dataset=data.dataset('train'))
+    with pytest.raises(ValueError, match='0.png does not exist'):
+        check_before_training(data.config(tolerant), ('train_dataloader',))
+    skipping = dict(tolerant, on_bad_sample='skip')
+    check_before_training(data.config(skipping), ('train_dataloader',))
+
+
+def test_images_to_predict_need_no_folder_of_masks(data):
+    cfg = data.config()
+    steps = [dict(type='LoadImageFromFile'), dict(type='PackSegInputs')]
+    prefix = dict(img_path='images', seg_map_path='nowhere')
+    cfg.test_dataloader.dataset = data.dataset('val', pipeline=steps, data_prefix=prefix)
+    check_before_testing(cfg)
+    steps.insert(1, dict(type='LoadAnnotations'))
+    cfg.test_dataloader.dataset = data.dataset('val', pipeline=steps, data_prefix=prefix)
+    with pytest.raises(FileNotFoundError, match='nowhere'):
+        check_before_testing(cfg)
+
+
+def test_a_datasets_own_root_counts(data):
+    root = str(data.root)
+
+    @DATASETS.register_module(force=True)
+    class Rooted(BaseSegDataset):
+        def __init__(self, data_root=root, **kwargs):
+            super().__init__(data_root=data_root, **kwargs)
+
+    own = data.dataset('train', type='Rooted')
+    del own['data_root']
+    check_before_training(data.config(own), ('train_dataloader',))
+
+
+def test_one_channel_serves_two_classes(data):
+    for i in range(11):
+        data.write_mask(i, np.eye(10, 12, dtype=np.uint8))
+    two = dict(metainfo=dict(classes=('a', 'b')))
+    cfg = data.config(data.dataset('train', **two))
+    cfg.model = dict(decode_head=dict(num_classes=1))
+    check_before_training(cfg, ('train_dataloader',))
