@@ -272,8 +272,10 @@ def _on_cuda():
 
 # What a user's own script may do, by name; each result is printed, errors too.
 SCRIPT = """
-import functools, io, sys
+import functools, importlib.util, io, sys
 import numpy as np, torch
+if importlib.util.find_spec('timm'):
+    import timm  # mmseg does, and timm lets torch allow a class of its own
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
 

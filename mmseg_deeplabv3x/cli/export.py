@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 
 import cv2
 import numpy as np
@@ -40,6 +41,8 @@ def export_model(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     install_messages()
     with exit_on_user_error(parser.prog):
+        if args.out.exists():
+            raise ValueError(f'{args.out} is there already: remove it, or name another file.')
         loaded = load(args.config, args.checkpoint, 'cpu')
         if args.output_stride:
             set_output_stride(loaded.model, args.output_stride)
@@ -55,15 +58,19 @@ def export_model(argv: Sequence[str] | None = None) -> None:
             inputs = [one for one in inputs if one.shape == inputs[0].shape]
         print(f'Exporting {args.checkpoint} to {args.out} ...', flush=True)
         metadata = metadata_of(reference, loaded.classes, loaded.palette)
-        export(network, args.out, args.to, inputs[0], args.dynamic, metadata)
-        if args.dynamic:
-            inputs += _other_shapes(inputs[0])
-        equal = _compare(reference, Runtime(args.out), inputs, source)
-        if equal < BOUNDS[args.precision]:
-            args.out.unlink()
-            raise ValueError(
-                f'{args.out} is removed: only {equal:.2%} of the pixels are as in PyTorch.'
-            )
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=args.out.parent) as folder:
+            file = Path(folder, args.out.name)
+            export(network, file, args.to, inputs[0], args.dynamic, metadata)
+            if args.dynamic:
+                inputs += _other_shapes(inputs[0])
+            equal = _compare(reference, Runtime(file), inputs, source)
+            if equal < BOUNDS[args.precision]:
+                raise ValueError(
+                    f'{args.out} is not written: only {equal:.2%} of the pixels are as in PyTorch.'
+                )
+            for part in sorted(Path(folder).iterdir()):  # OpenVINO's .bin before its .xml
+                part.replace(args.out.with_name(part.name))
     print(f'Done: {args.out}')
 
 

@@ -1,5 +1,6 @@
 """What a test writes beside its scores: predictions as images, and archives of them."""
 
+import inspect
 import os.path as osp
 from pathlib import Path
 
@@ -25,13 +26,17 @@ def write_predictions(cfg: Config, folder: str) -> None:
     stock = [evaluator for evaluator in evaluators if kind_of(evaluator, METRICS) is IoUMetric]
     for evaluator in evaluators:
         if evaluator not in stock:
-            evaluator.update(output_dir=folder, keep_results=True)
+            kind = kind_of(evaluator, METRICS)  # None for one that building will refuse
+            takes = inspect.signature(kind).parameters if kind else ('output_dir', 'keep_results')
+            settings = dict(output_dir=folder, keep_results=True)
+            evaluator.update({key: value for key, value in settings.items() if key in takes})
     if all(evaluator.get('format_only') for evaluator in evaluators):
         dataset = cfg.test_dataloader.dataset
         (dataset.get('data_prefix') or {}).pop('seg_map_path', None)
         if 'pipeline' in dataset:
             dataset.pipeline = _without_labels(dataset.pipeline)
-    if stock:  # they would write x/1.png over y/1.png
+    # mmseg's would write x/1.png over y/1.png, others write nothing
+    if stock or not any('output_dir' in evaluator for evaluator in evaluators):
         writer = dict(type='ConfusionIoUMetric', format_only=True, output_dir=folder)
         scored = [e for e in evaluators if e not in stock or not e.get('format_only')]
         cfg.test_evaluator = [*scored, writer]

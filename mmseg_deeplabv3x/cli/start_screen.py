@@ -10,6 +10,8 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.registry import RUNNERS
 
+from ..engine.hooks.checked_load_hook import pretrained_source
+
 _PACKAGE = __name__.partition('.')[0]
 _ON_THE_WAY = ('logging', 'mmengine.logging', __name__, f'{_PACKAGE}.cli.messages')
 
@@ -78,9 +80,10 @@ class StartScreen(Hook):
         parts = [getattr(model, part, None) for part in ('backbone', 'neck', 'decode_head')]
         names = ', '.join(type(part).__name__ for part in parts if part is not None)
         strides = getattr(model, 'output_strides', {})
-        used = [f'{strides[use]} ({use})' for use in ('train', 'test')[-len(splits) :] if strides]
-        start = (runner.cfg.model.get('backbone') or {}).get('init_cfg') or {}
-        device = next(model.parameters()).device
+        uses = ['train'] * ('train' in splits) + ['test'] * (splits != ['train'])
+        used = [f'{strides[use]} ({use})' for use in uses if strides]
+        sources = [pretrained_source(getattr(m, 'init_cfg', None)) for m in model.modules()]
+        device = next((p.device for p in model.parameters()), torch.device('cpu'))
         lines = dict(
             Config=runner.cfg.filename,
             Data='; '.join(
@@ -91,7 +94,7 @@ class StartScreen(Hook):
             f'{sum(p.numel() for p in model.parameters()) / 1e6:.1f} million parameters'
             + f'; output_stride {", ".join(used)}'
             * bool(used),
-            Weights=runner._load_from or start.get('checkpoint', 'random'),
+            Weights=runner._load_from or next(filter(None, sources), 'random'),
             Device=f'{torch.cuda.get_device_name(device) if device.type == "cuda" else device}; '
             f'processes: {get_world_size()}',
             **{name.capitalize(): line for name, line in lines.items()},

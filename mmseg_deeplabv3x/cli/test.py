@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
-from mmengine.hooks import LoggerHook
+from mmengine.hooks import EMAHook, LoggerHook
 from mmengine.logging import print_log
 from mmengine.visualization import LocalVisBackend
 from mmseg.engine.hooks import SegVisualizationHook
@@ -24,6 +24,8 @@ from .predictions import check_packable, pack_predictions, write_predictions
 from .runner import build_runner, disconnect, load_config, log_on_first_rank_only
 from .tta import set_output_stride, use_tta
 from .user_errors import exit_on_user_error
+
+_OF_MMENGINE = ('.log', '.json', '.py')  # what the console has shown, and the config
 
 
 def test(argv: Sequence[str] | None = None) -> None:
@@ -55,11 +57,15 @@ def _no_empty_folder(cfg: Config) -> Iterator[None]:
     """Leave nothing in the work dir, a training's, but what the console has not shown."""
     with TemporaryDirectory() as scratch:
         work_dir, cfg.work_dir = cfg.work_dir, scratch
-        yield
-        for folder in filter(Path.is_dir, Path(scratch).iterdir()):
-            files = (path for path in folder.rglob('*') if path.is_file())
-            if any(path.suffix not in ('.log', '.json', '.py') for path in files):  # of mmengine
-                shutil.copytree(folder, Path(work_dir, folder.name), dirs_exist_ok=True)
+        try:
+            yield
+        finally:
+            for path in Path(scratch).iterdir():
+                files = [path, *path.rglob('*')]
+                if any(f.is_file() and f.suffix not in _OF_MMENGINE for f in files):
+                    Path(work_dir).mkdir(parents=True, exist_ok=True)
+                    copy = shutil.copytree if path.is_dir() else shutil.copy
+                    copy(path, Path(work_dir, path.name))
 
 
 def test_parser() -> argparse.ArgumentParser:
@@ -137,7 +143,9 @@ def test_config(args: argparse.Namespace) -> Config:
     if args.tta:
         use_tta(cfg, args.scales, False if args.no_flip else None)
     if args.fast:
-        cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), dict(type='SpeedUpHook')]
+        # an average is what was loaded: EMAHook would swap it for itself, and its BN is not folded
+        hooks = [h for h in cfg.get('custom_hooks') or [] if not builds_one_of(h, EMAHook, HOOKS)]
+        cfg.custom_hooks = [*hooks, dict(type='SpeedUpHook')]
     if args.out:
         write_predictions(cfg, args.out)
     if args.pack:

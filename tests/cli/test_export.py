@@ -30,9 +30,17 @@ def test_a_file_that_gives_something_else_is_not_kept(trained, tmp_path, monkeyp
 
     monkeypatch.setattr(module, 'export', other)
     monkeypatch.setattr(module, 'Runtime', lambda path: Constant())
-    with pytest.raises(SystemExit, match='is removed: only .* of the pixels are as in PyTorch'):
+    with pytest.raises(SystemExit, match='is not written: only .* of the pixels are as in PyTorch'):
         export_model([*trained, '--to', 'onnx', '-o', str(path)])
-    assert not path.exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_export_that_is_there_is_not_replaced(trained, tmp_path):
+    path = tmp_path / 'model.onnx'
+    path.write_text('another')
+    with pytest.raises(SystemExit, match='model.onnx is there already'):
+        export_model([*trained, '--to', 'onnx', '-o', str(path)])
+    assert path.read_text() == 'another'
 
 
 class Constant:

@@ -85,3 +85,14 @@ def test_an_evaluation_that_draws_needs_no_training_data(started, trained, tmp_p
     line = [str(trained[1]), '--show-dir', str(tmp_path / 'pictures')]
     started(cli_test.test, *line, **missing)
     assert len(list((tmp_path / 'pictures').rglob('*.png'))) == 3
+
+
+def test_it_says_what_it_starts_from_and_the_output_stride_that_is_trained(started, tmp_path):
+    init = [
+        dict(type='Kaiming', layer='Conv2d'),
+        dict(type='Constant', val=1, layer='BatchNorm2d'),
+    ]
+    changes = {'val_dataloader': None, 'val_cfg': None, 'val_evaluator': None}
+    _, console, _ = started(cli_train.train, **changes, **{'model.backbone.init_cfg': init})
+    assert 'Weights   random' in console
+    assert 'output_stride 16 (train)\n' in console

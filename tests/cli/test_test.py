@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -56,12 +57,24 @@ def test_out_reaches_every_metric(tmp_path, config, checkpoint, write, evaluatio
 
 
 def test_fast_adds_the_hook_that_speeds_the_model_up(config, checkpoint, write, evaluation_config):
-    ours, own = dict(type='SpeedUpHook'), dict(type='EMAHook')
+    ours, own = dict(type='SpeedUpHook'), dict(type='ThroughputHook')
     assert 'custom_hooks' not in evaluation_config(config, checkpoint)
     assert evaluation_config(config, checkpoint, '--fast').custom_hooks == [ours]
     hooked = write(Path(config).with_name('hooked.py'), model={}, custom_hooks=[own])
     assert evaluation_config(hooked, checkpoint).custom_hooks == [own]
     assert evaluation_config(hooked, checkpoint, '--fast').custom_hooks == [own, ours]
+
+
+def test_fast_of_a_model_with_an_average_gives_the_plain_scores(tiny_config, trained, tmp_path):
+    average = {'custom_hooks': [dict(type='EMAHook')]}
+    written = []
+    for flags in ([], ['--fast']):
+        config = tiny_config(f'averaged{len(flags)}', average)
+        work_dir = tmp_path / f'run{len(flags)}'
+        cli_test.test([config, trained[1], '--work-dir', str(work_dir), *flags])
+        (path,) = work_dir.glob('*/*.json')
+        written.append(json.loads(path.read_text())['mIoU'])
+    assert written[0] == pytest.approx(written[1], abs=0.1)
 
 
 def test_tta_wraps_the_model(tmp_path, config, checkpoint, evaluation_config):
@@ -138,21 +151,22 @@ def test_a_link_out_of_the_data_root_is_not_evaluated_where_that_is_forbidden(
 
 def test_an_evaluation_leaves_nothing_in_the_work_dir_but_pictures(trained, tiny_config, tmp_path):
     work_dir = tmp_path / 'training'
-    config = tiny_config('evaluated', dict(work_dir=str(work_dir)))
+    # a config for each run: mmengine's logger goes by its name and the second
+    configs = [tiny_config(f'evaluated{i}', dict(work_dir=str(work_dir))) for i in range(3)]
     work_dir.mkdir()
-    (work_dir / 'evaluated.py').write_text('# of the training')
-    cli_test.test([config, trained[1]])
-    assert [path.name for path in work_dir.iterdir()] == ['evaluated.py']
-    assert (work_dir / 'evaluated.py').read_text() == '# of the training'
+    (work_dir / 'evaluated0.py').write_text('# of the training')
+    cli_test.test([configs[0], trained[1]])
+    assert [path.name for path in work_dir.iterdir()] == ['evaluated0.py']
+    assert (work_dir / 'evaluated0.py').read_text() == '# of the training'
 
     kept = ['--work-dir', str(tmp_path / 'kept'), '--cfg-options', 'visualizer.name=kept']
-    cli_test.test([config, trained[1], *kept])
+    cli_test.test([configs[1], trained[1], *kept])
     assert (
         len(list(tmp_path.glob('kept/*/*.json'))) == len(list(tmp_path.glob('kept/*/*.log'))) == 1
     )
 
     draw = 'default_hooks.visualization.draw=True default_hooks.visualization.interval=1'
     options = ['--cfg-options', *draw.split(), 'visualizer.name=drawn']
-    cli_test.test([config, trained[1], *options])
+    cli_test.test([configs[2], trained[1], *options])
     assert len(list(work_dir.glob('*/vis_data/vis_image/*.png'))) == 3
     assert len(list(work_dir.iterdir())) == 2

@@ -2,7 +2,7 @@
 
 import os.path as osp
 
-from mmengine.hooks import CheckpointHook
+from mmengine.hooks import CheckpointHook, EMAHook
 from mmengine.runner import Runner
 
 
@@ -24,6 +24,9 @@ def save_checkpoint_on_exit(runner: Runner, iteration: int) -> str:
     name = hook.filename_tmpl.format(iteration)
     if not _is_last(hook, name):  # else its turn has just been
         meta = dict(epoch=runner.epoch, iter=iteration)
+        if not runner.model.training:  # in a validation, the averaged weights are in the model
+            for average in (h for h in runner.hooks if isinstance(h, EMAHook)):
+                average._swap_ema_parameters()
         hook._save_checkpoint_with_step(runner, iteration, meta)
     if not _is_last(hook, name):
         return f'Iteration {iteration} could not be saved; the last checkpoint is {hook.last_ckpt}.'

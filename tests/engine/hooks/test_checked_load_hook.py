@@ -210,8 +210,12 @@ def test_classes_in_another_order_are_refused(old, training, resume):
 
 def test_other_classes_are_fine_to_start_a_training_from():
     checkpoint = of_classes(('background', 'b', 'a'))
-    checkpoint['state_dict'] = build(OURS, seed=1).state_dict()
-    loaded(build(dict(OURS, new_classifier=True)), checkpoint, training=True)
+    checkpoint['state_dict'] = dict(build(OURS, seed=1).state_dict())
+    model = build(dict(OURS, new_classifier=True))
+    before = model.decode_head.conv_seg.weight.clone()
+    loaded(model, checkpoint, training=True)
+    # as many classes, but the old classifier knows others
+    assert torch.equal(model.decode_head.conv_seg.weight, before)
     more = of_classes(('background', 'x', 'y', 'z'), decode_head=dict(HEAD, num_classes=4))
     loaded(build(STOCK), copy.deepcopy(more), training=True)
     with pytest.raises(ValueError, match="^The classes of .* 1 is 'x', not 'a'"):
