@@ -56,14 +56,14 @@ def later(trained, tiny_config, in_one_process, tmp_path_factory):
     weights = hidden / 'iter_4.pth'
     longer = ['--cfg-options', 'train_cfg.max_iters=6', 'visualizer.name=resumed']
     amp = tiny_config('amp', {'train_cfg.max_iters': 1, 'load_from': str(weights)})
+    # a config for each: mmengine's logger goes by its name and the second
+    drawn, tta = tiny_config('drawn'), tiny_config('views')
     once, again, other = (tiny_config(name, {'train_cfg.max_iters': 2}) for name in 'abc')
     lines = dict(
         resumed=('train.py', config, '--work-dir', root / 'copied', '--resume', *longer),
-        drawn=('test.py', config, weights, '--work-dir', root / 'drawn')
-        + ('--show-dir', root / 'pictures', '--out', root / 'masks')
-        + ('--cfg-options', 'visualizer.name=drawn'),
-        tta=('test.py', config, weights, '--work-dir', root / 'tta', '--tta')
-        + ('--cfg-options', 'visualizer.name=tta'),
+        drawn=('test.py', drawn, weights, '--work-dir', root / 'drawn')
+        + ('--show-dir', root / 'pictures', '--out', root / 'masks'),
+        tta=('test.py', tta, weights, '--work-dir', root / 'tta', '--tta'),
         amp=('train.py', amp, '--work-dir', root / 'amp', '--amp'),
         once=('train.py', once, '--work-dir', root / 'once', '--seed', 1),
         again=('train.py', again, '--work-dir', root / 'again', '--seed', 1),

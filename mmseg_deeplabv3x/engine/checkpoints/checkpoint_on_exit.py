@@ -24,8 +24,8 @@ def save_checkpoint_on_exit(runner: Runner, iteration: int) -> str:
     name = hook.filename_tmpl.format(iteration)
     if not _is_last(hook, name):  # else its turn has just been
         meta = dict(epoch=runner.epoch, iter=iteration)
-        if not runner.model.training:  # in a validation, the averaged weights are in the model
-            for average in (h for h in runner.hooks if isinstance(h, EMAHook)):
+        for average in (h for h in runner.hooks if isinstance(h, EMAHook)):
+            if not runner.model.training:  # in a validation, the averaged weights are in it
                 average._swap_ema_parameters()
         hook._save_checkpoint_with_step(runner, iteration, meta)
     if not _is_last(hook, name):
