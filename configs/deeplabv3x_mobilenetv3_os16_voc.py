@@ -1,7 +1,7 @@
-"""MobileNetV3-Large of timm, a network for small devices. Not in the paper.
+"""MobileNetV3-Large, the network of torchvision's `deeplabv3_mobilenet_v3_large`. Not in the paper.
 
-Needs timm, `pip install -e '.[timm]'`, which downloads the weights; `pretrained_cfg_overlay=
-dict(file=PATH)` in the inner config takes them from a file.
+Needs timm, `pip install -e '.[timm]'`. It starts from torchvision's ImageNet weights; torchvision's
+whole network is loaded as it is by `load_from=deeplabv3_mobilenet_v3_large-fc3c493d.pth`.
 """
 
 _base_ = './deeplabv3x_r101_os16_voc.py'
@@ -13,9 +13,12 @@ model = dict(
         backbone=dict(
             type='TIMMBackbone',
             model_name='mobilenetv3_large_100',
-            pretrained=True,
+            pretrained=False,
+            init_cfg=dict(type='Pretrained', checkpoint='torchvision://mobilenet_v3_large'),
+            bn_eps=1e-3,
             bn_momentum=0.0003,
         ),
+        contract_dilation=False,
     ),
-    decode_head=dict(in_channels=960),
+    decode_head=dict(in_channels=960, rates=(12, 24, 36), post_conv=True, align_corners=False),
 )

@@ -5,8 +5,13 @@ Importing this package registers everything; one line in a config is enough::
     custom_imports = dict(imports=['mmseg_deeplabv3x'])
 """
 
-from . import compat  # noqa: F401, I001  (first: it makes mmseg importable)
+from typing import TYPE_CHECKING  # noqa: I001  (compat is first: it makes mmseg importable)
+
+from . import compat  # noqa: F401
 from . import datasets, engine, evaluation, models, transforms, visualization  # noqa: F401
+
+if TYPE_CHECKING:
+    from .inference import DeepLabV3Predictor as DeepLabV3Predictor
 
 __version__ = '0.1.0'
 

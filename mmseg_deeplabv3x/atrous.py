@@ -19,20 +19,12 @@ ASPP_REFERENCE_STRIDE = 16
 
 @dataclass(frozen=True)
 class UnitPlan:
-    """Stride and rates of one residual unit.
+    """Stride and rates of one residual unit."""
 
-    Attributes:
-        stride: Stride of the unit, 1 or 2.
-        entry_rate: Rate of the 3x3 convolution that carries the unit's stride, or
-            would carry it had it not been removed.
-        rate: Rate of every 3x3 convolution after that one. A bottleneck has none.
-        shortcut_rate: Rate at which the shortcut reads the unit's input, if it pools.
-    """
-
-    stride: int
-    entry_rate: int
-    rate: int
-    shortcut_rate: int = 1
+    stride: int  # 1 or 2
+    entry_rate: int  # of the 3x3 convolution with the unit's stride, be it removed or not
+    rate: int  # of every 3x3 convolution after that one; a bottleneck has none
+    shortcut_rate: int = 1  # at which the shortcut reads the unit's input, if it pools
 
 
 def full_stride(block: int) -> int:
@@ -41,12 +33,7 @@ def full_stride(block: int) -> int:
 
 
 def check_output_stride(output_stride: int, num_blocks: int | None = None) -> int:
-    """Return ``output_stride`` if it is a legal one.
-
-    Args:
-        output_stride: Ratio of the input resolution to that of the last feature map.
-        num_blocks: Number of blocks of the network, which bounds the
-            output_stride that it can reach.
+    """Return ``output_stride`` if it is legal, and a network of ``num_blocks`` reaches it.
 
     Raises:
         ValueError: If it is no power of two, below 8, or more than ``num_blocks`` reach.
@@ -69,9 +56,7 @@ def block_output_stride(output_stride: int, block: int) -> int:
     return min(output_stride, full_stride(block))
 
 
-def check_multi_grid(
-    multi_grid: Sequence[int] | None, num_units: int, block: int
-) -> tuple[int, ...]:
+def check_multi_grid(multi_grid: Sequence[int] | None, num_units: int, block: int) -> tuple:
     """Return one unit rate for each unit of a block; ``None`` stands for all ones.
 
     Raises:
@@ -84,8 +69,8 @@ def check_multi_grid(
     rates = tuple(multi_grid)
     if len(rates) != num_units:
         raise ValueError(
-            f'multi_grid {rates} has {len(rates)} unit rates, '
-            f'but block{block} has {num_units} units: give one rate for each unit.'
+            f'multi_grid {rates} has {len(rates)} unit rates, but block{block} has {num_units} '
+            'units: give one rate for each unit.'
         )
     if not all(isinstance(rate, int) and rate >= 1 for rate in rates):
         raise ValueError(f'multi_grid must hold whole numbers of at least 1, but got {rates}.')
@@ -129,14 +114,14 @@ def plan_block(
     """
     check_output_stride(output_stride)
     unit_rates = check_multi_grid(multi_grid, num_units, block)
-    base_rate = full_stride(block) // block_output_stride(output_stride, block)
+    stride_here = block_output_stride(output_stride, block)
+    base_rate = full_stride(block) // stride_here
     rate_before = base_rate if strides_last else max(base_rate // 2, 1)
     strides = [1] * num_units
     rates = [unit_rate * base_rate for unit_rate in unit_rates]
     entry_rates = [*rates]
     if strides_last:
-        next_stride = block_output_stride(output_stride, block + 1)
-        strides[-1] = next_stride // block_output_stride(output_stride, block)
+        strides[-1] = block_output_stride(output_stride, block + 1) // stride_here
     elif block > 1 and base_rate == 1:
         strides[0] = 2
     elif block > 1 and contract_dilation:
@@ -152,27 +137,18 @@ def plan_network(
     contract_dilation: bool = True,
     strides_last: bool = False,
 ) -> tuple[tuple[UnitPlan, ...], ...]:
-    """Stride and rates of every unit of every block.
+    """Stride and rates of every unit of every block, from block1 on.
 
-    Args:
-        output_stride: Output stride of the network.
-        num_units: Units of block1, block2, ...; (3, 4, 23, 3) for ResNet-101.
-        multi_grids: Block number -> its unit rates.
-        contract_dilation: See :func:`plan_block`.
-        strides_last: See :func:`plan_block`. The last block has no stride then.
-
-    Returns:
-        For each block, its tuple of :class:`UnitPlan`.
+    ``num_units`` is (3, 4, 23, 3) for ResNet-101, ``multi_grids`` unit rates by the number of the
+    block; the rest is :func:`plan_block`'s. With ``strides_last`` the last block has no stride.
 
     Raises:
         ValueError: For an output_stride out of the blocks' reach, or a bad multi_grid.
     """
     check_output_stride(output_stride, len(num_units))
-    multi_grids = multi_grids or {}
+    grids, layout = multi_grids or {}, (contract_dilation, strides_last)
     return tuple(
-        plan_block(
-            block, output_stride, units, multi_grids.get(block), contract_dilation, strides_last
-        )
+        plan_block(block, output_stride, units, grids.get(block), *layout)
         for block, units in enumerate(num_units, start=1)
     )
 

@@ -32,14 +32,6 @@ def load_safely(load: Callable[..., Any], *args, **kwargs) -> Any:
     ``torch.load`` then restricts itself even where its caller asks it not to (``torch.hub`` does,
     for whatever comes from a URL). Only ``TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD``, with which a user
     trusts all files, is left in force.
-
-    Args:
-        load: Calls ``torch.load``, or is it.
-        *args: Its arguments.
-        **kwargs: The same.
-
-    Returns:
-        What it returns.
     """
     with _LOCK, _allowed_objects(), _weights_only():
         return _replace_stand_ins(load(*args, **kwargs), {})
@@ -57,9 +49,8 @@ def _allowed_objects() -> Iterator[None]:
     for module in ('numpy.core.multiarray', 'numpy._core.multiarray'):  # of numpy 1 and 2
         ours.add((rebuild_array, f'{module}.{_REBUILD_ARRAY.__name__}'))
         ours.add((rebuild_scalar, f'{module}.{_REBUILD_SCALAR.__name__}'))
-    names = {name for _, name in ours}
     known = set(torch.serialization.get_safe_globals())
-    hidden = {entry for entry in known if _name(entry) in names}
+    hidden = {entry for entry in known if _name(entry) in {name for _, name in ours}}
     _set_safe_globals((known - hidden) | ours)
     try:
         yield
@@ -82,25 +73,21 @@ def _weights_only() -> Iterator[None]:
     """Let ``torch.load`` read as with ``weights_only=True``, whatever it is called with."""
     name = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'
     before = os.environ.get(name)
-    if 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD' in os.environ:  # PyTorch refuses both
-        yield
-        return
-    os.environ[name] = '1'
+    if 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD' not in os.environ:  # PyTorch refuses both
+        os.environ[name] = '1'
     try:
         yield
     finally:
-        if before is None:
-            del os.environ[name]
-        else:
+        os.environ.pop(name, None)
+        if before is not None:
             os.environ[name] = before
 
 
 def _replace_stand_ins(loaded: Any, done: dict[int, tuple[Any, Any]]) -> Any:
     """Put the real objects in the place of the stand-ins, in any containers.
 
-    Args:
-        loaded: What was read; dictionaries and lists are changed in place.
-        done: By identity, what was replaced (which must live on for that) and by what.
+    Dictionaries and lists are changed in place. ``done`` holds, by identity, what was replaced
+    (which must live on for that) and by what.
     """
     if id(loaded) in done:
         return done[id(loaded)][1]
@@ -122,20 +109,11 @@ def _replace_stand_ins(loaded: Any, done: dict[int, tuple[Any, Any]]) -> Any:
 
 
 def why_refused(error: Exception) -> str:
-    """Say in a few words why a file is not loaded; torch's own text advises to trust it.
-
-    Args:
-        error: What ``torch.load`` raised.
-
-    Returns:
-        The reason, to stand after the name of the file.
-    """
+    """Say in a few words why a file is not loaded; torch's own text advises to trust it."""
     text = str(error)
-    own = re.search('it asks for .+ which could run code', text)
-    if own:
+    if own := re.search('it asks for .+ which could run code', text):
         return own[0]
-    asked = re.search(r'GLOBAL (\S+)', text)
-    if asked:
+    if asked := re.search(r'GLOBAL (\S+)', text):
         return _asks_for(asked[1])
     if 'Trying to call reduce' in text or 'Can only' in text:
         return _asks_for('objects of its own making')
@@ -203,8 +181,7 @@ class LoggedHistory:
         methods = {name: getattr(HistoryBuffer, name) for name in _STATISTICS}
         if state.pop('statistics_methods', methods) != methods:
             _refuse('statistics that are not those of the training log')
-        names = ('_log_history', '_count_history')
-        arrays = [state.pop(name) for name in names]
+        arrays = [state.pop('_log_history'), state.pop('_count_history')]
         if any(type(array) is not LoggedArray for array in arrays) or set(state) != {'max_length'}:
             _refuse('a training log of another make')
         log, count = (array.view(np.ndarray) for array in arrays)

@@ -20,8 +20,8 @@ def check_mmcv() -> None:
     """
     if importlib.util.find_spec('mmcv') is None:
         raise ImportError(
-            "mmcv is not installed: `pip install -e '.[lite]'` installs mmcv-lite, which is all "
-            'that mmseg_deeplabv3x needs.'
+            "mmcv is not installed: `pip install 'mmcv-lite>=2.1,<2.2'` is all that "
+            'mmseg_deeplabv3x needs.'
         )
     version = importlib.import_module('mmcv').__version__
     if tuple(int(number) for number in version.split('.')[:2]) >= (2, 2):

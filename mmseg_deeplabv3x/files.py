@@ -8,12 +8,7 @@ from pathlib import Path
 
 
 def write_file(path: str | os.PathLike, content: str | bytes) -> None:
-    """Write a file aside and rename it, so that nobody ever finds half of it.
-
-    Args:
-        path: The file; one that is there is replaced.
-        content: Text is written as UTF-8.
-    """
+    """Write a file, text as UTF-8, aside and rename it, so that nobody ever finds half of it."""
     with written_aside(path) as aside:
         aside.write_bytes(content.encode() if isinstance(content, str) else content)
 
@@ -22,13 +17,8 @@ def write_file(path: str | os.PathLike, content: str | bytes) -> None:
 def written_aside(path: str | os.PathLike) -> Iterator[Path]:
     """Where to write a file that takes its name at the end, and is removed after an error.
 
-    Its folder is made where there is none.
-
-    Args:
-        path: The file; one that is there is replaced.
-
-    Yields:
-        A hidden name beside it.
+    It is a hidden name beside ``path``, whose folder is made where there is none; a file of that
+    name is replaced.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

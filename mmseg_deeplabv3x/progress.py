@@ -13,27 +13,15 @@ LOG_SECONDS = 10
 class Progress:
     """Shows on stdout how much is done and how long the rest takes. A context manager.
 
-    On a terminal one line is redrawn in place. In a file or a pipe a line is written every ten
-    seconds, and one at the end.
-
-    Args:
-        title: What is done, such as 'Unpacking images.zip'.
-        total: Steps of the whole job. Default: unknown, then only what is done is shown.
-        done: Steps done before, such as the bytes of a download that goes on.
-        show: Turns a number of steps into text. Default: the plain number.
+    ``total`` is None where nobody knows it, ``done`` what was done before, such as the bytes of a
+    download that goes on, and ``show`` turns a number of steps into text.
     """
 
     def __init__(
-        self,
-        title: str,
-        total: int | None = None,
-        done: int = 0,
-        show: Callable[[int], str] = str,
+        self, title: str, total: int | None = None, done: int = 0, show: Callable[[int], str] = str
     ):
-        self.title = title
-        self.total = total
+        self.title, self.total, self.show = title, total, show
         self.done = self._first = done
-        self.show = show
         self._redraws = sys.stdout.isatty()
         self._started = self._shown = time.monotonic()
 
@@ -72,16 +60,7 @@ class Progress:
 
 
 def track(items: Iterable, title: str, total: int | None = None) -> Iterator:
-    """Pass items on and show how many are done; without items nothing is shown.
-
-    Args:
-        items: What to go through.
-        title: As in :class:`Progress`.
-        total: Their number. Default: their length, if they have one.
-
-    Yields:
-        The items.
-    """
+    """Pass items on and show how many are done; without items nothing is shown."""
     if total is None and hasattr(items, '__len__'):
         total = len(items)
     if total == 0:

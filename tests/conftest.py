@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import pytest
 
-import mmseg_deeplabv3x  # noqa: F401  (before any test imports mmseg: it makes mmseg importable)
+# before any test imports mmseg: it makes mmseg importable
+from mmseg_deeplabv3x.engine.hooks import speed_up_hook
 
 pytest_plugins = [
     'tests.fixtures.checked_data',
     'tests.fixtures.memory_backend',
+    'tests.fixtures.own_data',
     'tests.fixtures.published_data',
     'tests.fixtures.trained_model',
 ]
+
+
+@pytest.fixture(scope='session', autouse=True)
+def freed_memory_goes_back():
+    """``--fast`` would let the whole process of the tests stay as large as it once became."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(speed_up_hook, 'keep_freed_memory', lambda: None)
+        yield
 
 
 @pytest.fixture(scope='session')

@@ -30,7 +30,7 @@ def without(name):
 
 def test_no_mmcv_says_how_to_install_it(monkeypatch):
     monkeypatch.setattr(importlib.util, 'find_spec', without('mmcv'))
-    with pytest.raises(ImportError, match=r"pip install -e '.\[lite\]'"):
+    with pytest.raises(ImportError, match='pip install .mmcv-lite>=2.1,<2.2'):
         compat.check_mmcv()
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+BOTH = 'lite,dev,deploy,weights,report'  # extras of both environments
 
 
 @pytest.fixture
@@ -55,12 +56,12 @@ def test_a_python_that_does_not_do_is_one_sentence(make_with, tmp_path, lines):
 @pytest.mark.parametrize(
     'target,environment,installs,tests',
     [
-        ('test', '.venv', '-c constraints.txt -e .[lite,dev,deploy,weights]', '-m not slow'),
-        ('test-slow', '.venv', '-c constraints.txt -e .[lite,dev,deploy,weights]', '-m slow'),
+        ('test', '.venv', f'-c constraints.txt -e .[{BOTH}]', '-m not slow'),
+        ('test-slow', '.venv', f'-c constraints.txt -e .[{BOTH}]', '-m slow'),
         (
             'test-extras',
             '.venv-extras',
-            '-c constraints-extras.txt -e .[lite,dev,deploy,weights,timm]',
+            f'-c constraints-extras.txt -e .[{BOTH},timm]',
             '',
         ),
     ],
@@ -71,7 +72,7 @@ def test_each_environment_is_made_once(make_with, target, environment, installs,
         'case $2 in venv) mkdir -p $3/bin; cp $0 $3/bin/python;; esac',
         'echo CALLED "$@"',
     ]
-    pytest_call = ('-m pytest -n 2 --dist loadfile ' + tests).strip()
+    pytest_call = f'-m pytest -n 2 --dist loadfile --max-worker-restart 0 {tests}'.strip()
     expected = [f'-m venv {environment}', f'-m pip install {installs}', pytest_call]
     for calls in (expected, expected[-1:]):
         status, output = make_with(target, *python)

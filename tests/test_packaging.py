@@ -5,11 +5,14 @@ import re
 import shutil
 import subprocess
 import sys
-from importlib.metadata import PackageNotFoundError, distribution
+import sysconfig
+import tarfile
+from importlib.metadata import PackageNotFoundError, distribution, distributions
 from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
@@ -99,20 +102,86 @@ def test_an_installed_torch_and_mmcv_stay():
     assert not {'mmcv', 'mmcv-lite', 'torchvision'} & set(everybody)
 
 
-def test_the_wheel_holds_every_module_and_no_other(tmp_path):
-    pytest.importorskip('pip')
-    for name in ('setup.cfg', 'pyproject.toml', 'README.md', 'LICENSE'):
-        shutil.copy(ROOT / name, tmp_path)
-    for folder in ('mmseg_deeplabv3x', 'tools', 'tests'):
+@pytest.fixture(scope='module')
+def wheel(tmp_path_factory):
+    """The wheel, made from a copy of the checkout."""
+    # Not importorskip: after an import of pip, setuptools' import fails in this process, and
+    # torch.compile needs it (setuptools' _distutils_hack gives way to pip for good).
+    if not [*distributions(name='pip')]:
+        pytest.skip('this environment has no pip to build a wheel with')
+    root = tmp_path_factory.mktemp('wheel')
+    for name in ('setup.py', 'setup.cfg', 'pyproject.toml', 'README.md', 'LICENSE', 'MANIFEST.in'):
+        shutil.copy(ROOT / name, root)
+    shutil.copy(ROOT / 'model-index.yml', root)
+    for folder in ('mmseg_deeplabv3x', 'configs', 'tools', 'tests'):
         ignore = shutil.ignore_patterns('__pycache__')
-        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignore)
-    options = ['--no-deps', '--no-build-isolation', '--wheel-dir', str(tmp_path)]
-    command = [sys.executable, '-m', 'pip', 'wheel', '--quiet', *options, str(tmp_path)]
+        shutil.copytree(ROOT / folder, root / folder, ignore=ignore)
+    options = ['--no-deps', '--no-build-isolation', '--wheel-dir', str(root)]
+    command = [sys.executable, '-m', 'pip', 'wheel', '--quiet', *options, str(root)]
     subprocess.run(command, check=True)
-    [wheel] = tmp_path.glob('*.whl')
-    package = tmp_path / 'mmseg_deeplabv3x'
-    modules = {str(path.relative_to(tmp_path)) for path in package.rglob('*.py')}
-    assert {name for name in ZipFile(wheel).namelist() if name.endswith('.py')} == modules
+    [wheel] = root.glob('*.whl')
+    return wheel
+
+
+def test_the_wheel_holds_modules_configs_and_tools_and_nothing_else(wheel):
+    package = 'mmseg_deeplabv3x'
+    files = {str(path.relative_to(ROOT)) for path in (ROOT / package).rglob('*.py')}
+    for folder in ('configs', 'tools'):
+        paths = [p for p in (ROOT / folder).rglob('*') if p.is_file() and p.suffix != '.pyc']
+        files |= {f'{package}/.mim/{path.relative_to(ROOT)}' for path in paths}
+    files.add(f'{package}/py.typed')  # without it, type checkers ignore the hints
+    held = {name for name in ZipFile(wheel).namelist() if '.dist-info/' not in name}
+    assert held == files | {f'{package}/.mim/model-index.yml'}
+
+
+def test_the_source_distribution_holds_all_that_the_wheel_is_made_of(wheel, tmp_path):
+    code = f'from setuptools import build_meta; build_meta.build_sdist({str(tmp_path)!r})'
+    subprocess.run([sys.executable, '-c', code], cwd=wheel.parent, check=True, capture_output=True)
+    [archive] = tmp_path.glob('*.tar.gz')
+    with tarfile.open(archive) as file:
+        held = {name.partition('/')[2] for name in file.getnames()}
+    made_of = {'setup.py', 'model-index.yml'}
+    for folder in ('mmseg_deeplabv3x', 'configs', 'tools', 'tests'):
+        paths = [p for p in (wheel.parent / folder).rglob('*') if p.is_file()]
+        made_of |= {str(path.relative_to(wheel.parent)) for path in paths}
+    assert not made_of - held
+
+
+@pytest.mark.slow
+def test_a_fresh_environment_with_the_wheel_trains(wheel, tmp_path):
+    subprocess.run([sys.executable, '-m', 'venv', '--without-pip', tmp_path / 'env'], check=True)
+    [packages] = (tmp_path / 'env').glob('lib/python*/site-packages')
+    # all that the wheel needs, but not this checkout: what a .pth file adds reads no .pth files
+    (packages / 'needed.pth').write_text(sysconfig.get_path('purelib'))
+    pip = [sys.executable, '-m', 'pip', '--python', str(tmp_path / 'env/bin/python'), 'install']
+    subprocess.run([*pip, '--quiet', '--no-deps', '--no-index', str(wheel)], check=True)
+    shapes = ['--num-train', '8', '--num-val', '2']
+    few = ['--cfg-options', 'train_cfg.max_iters=2', 'train_dataloader.batch_size=2']
+    config = 'deeplabv3x_r18_os16_shapes'
+    weights = f'work_dirs/{config}/iter_2.pth'
+    for command in (
+        ['deeplabv3x', 'make-shapes', *shapes],
+        ['deeplabv3x', 'train', config, *few],
+        ['deeplabv3x', 'test', config, weights],
+        ['deeplabv3x', 'show', config],
+        ['deeplabv3x', 'report', f'work_dirs/{config}'],
+        ['deeplabv3x', 'infer', '-', weights, 'data/shapes/JPEGImages', '-o', 'masks'],
+    ):
+        command[0] = str(tmp_path / 'env/bin' / command[0])
+        run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert run.returncode == 0, run.stdout + run.stderr
+    code = 'import mmseg_deeplabv3x; print(mmseg_deeplabv3x.__file__)'
+    command = [str(tmp_path / 'env/bin/python'), '-c', code]
+    place = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert place.startswith(str(packages))
+
+
+def test_the_index_of_models_lists_every_config():
+    [metafile] = yaml.safe_load((ROOT / 'model-index.yml').read_text())['Import']
+    models = yaml.safe_load((ROOT / metafile).read_text())['Models']
+    configs = sorted(f'configs/{path.name}' for path in (ROOT / 'configs').glob('*.py'))
+    assert [model['Config'] for model in models] == configs
+    assert [f'configs/{model["Name"]}.py' for model in models] == configs
 
 
 def test_version():

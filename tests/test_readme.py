@@ -221,6 +221,8 @@ def test_every_named_test_is_there(name):
 def test_every_flag_in_a_command_is_one_that_our_tools_know(name):
     sources = [*PACKAGE.glob('cli/*.py'), *ROOT.glob('tools/**/*.py')]
     known = set(re.findall(r"'(--[\w-]+)'", '\n'.join(path.read_text() for path in sources)))
+    scripts = '\n'.join(path.read_text() for path in ROOT.glob('tools/*.sh'))
+    known.update(re.findall(r' = (--[\w-]+) \]', scripts))
     commands = re.findall(r'tools/\w+\.(?:py|sh)[^`\n]*(?:\\\n[^`\n]*)*', PAGES[name])
     for command in commands:
         assert set(re.findall(r' (--[\w-]+)', command)) <= known, command

@@ -3,10 +3,13 @@
 import argparse
 from importlib import import_module
 
+from mmseg_deeplabv3x.cli.arguments import examples
 from mmseg_deeplabv3x.cli.messages import install_messages
 
 SUBJECTS = (
     'aspp',
+    'async_replicas',
+    'camvid',
     'ddp',
     'evaluate',
     'loader',
@@ -23,7 +26,10 @@ SUBJECTS = (
 
 def main():
     """Parse, call, print."""
-    parser = argparse.ArgumentParser(description='Measure, and print a table.')
+    parser = argparse.ArgumentParser(
+        description='Measure, and print a table.',
+        **examples('pipeline', 'loader configs/my.py --workers 0 2 4'),
+    )
     subparsers = parser.add_subparsers(dest='subject', required=True)
     for name in SUBJECTS:
         module = import_module(f'benchmarks.{name}')

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from common.child_process import CommandError, run_command
+from common.folder_confusion import folder_confusion, most_frequent_class_iou
 from common.shapes_generator import generate_shapes
 
 from mmseg_deeplabv3x.datasets import ShapesDataset
@@ -21,8 +22,6 @@ from mmseg_deeplabv3x.engine.checkpoints.resume import last_checkpoint
 from mmseg_deeplabv3x.evaluation.confusion import (
     class_iou,
     class_table,
-    folder_confusion,
-    most_frequent_class_iou,
 )
 
 CONFIG = 'configs/deeplabv3x_r18_os16_shapes.py'

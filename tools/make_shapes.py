@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from common.shapes_generator import generate_shapes
 
+from mmseg_deeplabv3x.cli.arguments import examples, seed
+
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Draw the dataset as the command line says; a problem ends it with one sentence.
@@ -14,17 +16,23 @@ def main(argv: Sequence[str] | None = None) -> None:
         argv: The arguments. Default: those of the process.
     """
     parser = argparse.ArgumentParser(
-        description='Make the Shapes dataset.',
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        description='Draw the Shapes dataset: scenes in which scale and context decide.',
+        **examples('', '--root data/tiny --num-train 60 --num-val 12 --size 97 129'),
     )
-    parser.add_argument('--root', default='data/shapes', help='folder to make')
-    parser.add_argument('--num-train', type=int, default=800, help='images to train on')
-    parser.add_argument('--num-val', type=int, default=100, help='images to evaluate on')
-    parser.add_argument(
-        '--size', type=int, nargs=2, default=(145, 193), metavar=('H', 'W'), help='image size'
+    add = parser.add_argument
+    add('--root', default='data/shapes', help='folder to make (default: %(default)s)')
+    add('--num-train', type=int, default=800, help='images to train on (default: 800)')
+    add('--num-val', type=int, default=100, help='images to evaluate on (default: 100)')
+    add(
+        '--size',
+        type=int,
+        nargs=2,
+        default=(145, 193),
+        metavar=('H', 'W'),
+        help='of the images (default: 145 193)',
     )
-    parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument(
+    add('--seed', type=seed, default=0, help='of what is drawn (default: 0)')
+    add(
         '--overwrite',
         action='store_true',
         help='replace a root made with other arguments, or one that lacks files',
@@ -35,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             args.root, args.num_train, args.num_val, tuple(args.size), args.seed, args.overwrite
         )
     except (ValueError, OSError) as error:
-        sys.exit(f'make_shapes.py: {error}')
+        sys.exit(f'{parser.prog}: {error}')
     print(f'Shapes: {args.num_train} + {args.num_val} images in {root}')
 
 

@@ -5,16 +5,46 @@ Flags and their meaning are those of mmseg's own tools; the rest is ours.
 
 import argparse
 import os.path as osp
+import re
 
 from mmengine.config import DictAction
 
 from ..atrous import check_output_stride
+from .main import COMMANDS
+from .shipped_configs import shipped, shipped_config
 
 
-def runner_parser(description: str, work_dir: str) -> argparse.ArgumentParser:
-    """A parser with what training and evaluation share; ``work_dir`` says what goes there."""
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument('config', type=config_file, help='config file')
+def examples(*lines: str) -> dict:
+    """Arguments of a parser whose help ends with examples, what stands behind its name in each."""
+    epilog = '\n'.join(['examples:', *(f'  %(prog)s {line}' for line in lines)])
+    return dict(epilog=epilog, formatter_class=_LinesKept)
+
+
+def as_typed(prog: str, text: str) -> str:
+    """A text in which our tools are named as the user of ``prog`` types them.
+
+    The console script has them as its subcommands. Paths that end like a tool stay.
+    """
+
+    def typed(match: re.Match) -> str:
+        name = match[1].replace('_', '-')
+        return f'deeplabv3x {name}' if name in COMMANDS else match[0]
+
+    is_script = prog.startswith('deeplabv3x ')
+    return re.sub(r'(?<![\w./-])(?:python )?tools/(\w+)\.py\b', typed, text) if is_script else text
+
+
+class _LinesKept(argparse.HelpFormatter):
+    """Fills all texts but examples."""
+
+    def _fill_text(self, text, width, indent):
+        return text if text.startswith('examples:') else super()._fill_text(text, width, indent)
+
+
+def runner_parser(description: str, work_dir: str, *lines: str) -> argparse.ArgumentParser:
+    """What training and evaluation share; ``work_dir`` says what goes there, ``lines`` examples."""
+    parser = argparse.ArgumentParser(description=description, **examples(*lines))
+    parser.add_argument('config', type=config_file, help='config file, or the name of one of ours')
     parser.add_argument('--work-dir', help=f'folder for {work_dir}')
     parser.add_argument(
         '--other-classes',
@@ -59,9 +89,14 @@ class _Settings(DictAction):
 
 
 def config_file(path: str) -> str:
-    """Check that a config file, given as an argument, is there."""
+    """Find a config file, given as an argument; the bare name of one that comes with us will do."""
     if not osp.isfile(path):
-        raise argparse.ArgumentTypeError(f'there is no config file {path!r}; see configs/')
+        own = shipped_config(path)
+        if osp.dirname(path) or not own.is_file():
+            raise argparse.ArgumentTypeError(
+                f'there is no config file {path!r}; ours are in {shipped("configs")}'
+            )
+        return str(own)
     if not path.endswith(('.py', '.yml', '.yaml', '.json')):
         raise argparse.ArgumentTypeError(f'a config is a .py, .yml or .json file, but got {path!r}')
     return path
@@ -85,6 +120,13 @@ def seed(text: str) -> int:
         raise argparse.ArgumentTypeError(
             f'a seed is a whole number from 0 to 4294967295, but got {text!r}'
         )
+    return int(text)
+
+
+def at_least_1(text: str) -> int:
+    """Read a number of things."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f'must be a whole number of at least 1, but got {text!r}')
     return int(text)
 
 

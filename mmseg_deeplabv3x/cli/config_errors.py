@@ -3,22 +3,32 @@
 import inspect
 import re
 import sys
+import sysconfig
 import textwrap
 import traceback
 import types
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from itertools import accumulate
 
 import mmengine.registry
 import mmseg.registry
+from mmcv.transforms import BaseTransform
 from mmengine.config import Config
+from mmengine.hooks import Hook
 from mmengine.registry import Registry
 from mmengine.runner import Runner
+from mmseg.registry import HOOKS
+
+from ..transforms.kinds import kind_of, parts
+from ..transforms.kinds import settings as walk
 
 # What reads a config and builds from it, and so meets its faults; and what these call.
 _READERS = tuple(f'mmengine.{room}' for room in ('config', 'logging', 'runner', 'utils'))
 _LIBRARIES = {*sys.stdlib_module_names, 'cv2', 'numpy', 'torch'}
+_PACKAGE = __name__.partition('.')[0]
+_FRAMEWORKS = ('mmcv', 'mmengine', 'mmseg', _PACKAGE)
+_NUMBER = r'[-+]?\d*\.?\d+(e[-+]?\d+)?'
 # Words in the annotation of what takes a text, or a list.
 _FITS = {str: 'str|Any|Literal|Path', list: 'ist|uple|Sequence|Iterable|Any'}
 
@@ -28,15 +38,8 @@ def check_spelling(options: Iterable[str], cfg: Mapping) -> None:
 
     mmengine adds it as a setting that nothing reads, and the run goes on without what was asked
     for. Below a ``type`` nothing is looked at: a class refuses the arguments it does not know.
-
-    Args:
-        options: Names, as in 'train_dataloader.batch_size'.
-        cfg: What they change.
-
-    Raises:
-        ValueError: Names the setting and the likely one.
     """
-    settings = dict(_settings(cfg))
+    settings = dict(walk(cfg))
     for path in (path for option in options for path in accumulate(option.split('.'), _join)):
         parent, _, name = path.rpartition('.')
         node = settings.get(parent) if parent else cfg
@@ -55,18 +58,30 @@ def _join(parent: str, name: str) -> str:
     return f'{parent}.{name}' if parent else name
 
 
+def check_numbers(cfg: Config) -> None:
+    """Refuse a number that is written as a text: many are used long after the start only."""
+    cfg = dict(cfg)
+    if isinstance(cfg.get('log_processor'), Mapping):  # which the runner builds without a type
+        cfg['log_processor'] = {'type': 'LogProcessor', **cfg['log_processor']}
+    registries = [r for r in vars(mmseg.registry).values() if isinstance(r, Registry)]
+    for path, part in parts(cfg):
+        texts = [name for name, value in part.items() if _is_number_as_text(value)]
+        kinds = (kind_of(part, registry) for registry in registries) if texts else ()
+        taken = _arguments(next(filter(None, kinds), None))
+        for name in texts:
+            hint = _hint(taken[name]) if name in taken else ''
+            if re.search(r'\b(int|float)\b', hint) and not re.search(_FITS[str], hint):
+                raise ValueError(f'{path}.{name} is the text {part[name]!r}, is a number meant?')
+
+
 def explain_start_error(error: Exception) -> str | None:
-    """Say what is wrong with a config that mmengine cannot read, or not build from.
+    """Say in a sentence, with the dotted path, what in a config mmengine cannot read or build.
 
-    Args:
-        error: Any, with its traceback.
-
-    Returns:
-        A sentence with the dotted path of the setting; None if the error is not about a config.
+    None if the error, any with its traceback, is not about a config.
     """
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     cfg = next((cfg for f in frames if isinstance(cfg := f.f_locals.get('cfg'), Config)), {})
-    settings = dict(_settings(cfg))
+    settings = dict(walk(cfg))
     path, kind = _being_built(frames, settings)
     text = _text(error)
     if text.startswith('None is not a callable'):  # an optimizer is looked at before it is built
@@ -84,7 +99,7 @@ def explain_start_error(error: Exception) -> str | None:
         place = next((p for p in settings if f'.{p}'.endswith(f'.{name}') and path in p), name)
         if place == name and not kind:
             return None  # a call that the config has no part in
-        likely = _meant(name, _arguments(kind) | _siblings(place, settings))
+        likely = _meant(name, {*_arguments(kind), *_siblings(place, settings)})
         likely = f'; {likely}' if likely else '.'
         return f'The config gives {place!r} to {taker}, which has no such argument{likely}'
     if 'must contain the key "type"' in text and path:
@@ -101,8 +116,67 @@ def explain_start_error(error: Exception) -> str | None:
     elif not reader and not where:
         return None
     wrong = _wrong_type(kind, settings.get(path), text)
-    said = f'{path}.{wrong}' if wrong else f'{where}{text.rstrip(". ")}'
+    hint = _number_as_text(path, settings)
+    said = f'{path}.{wrong}' if wrong else f'{where}{text.rstrip(". ")}{hint}'
     return f'{said} (PYTHONDEVMODE=1 shows where).'
+
+
+def explain_first_iteration(error: Exception) -> str | None:
+    """Say which part of a run cannot do its first iteration, as the config has it.
+
+    None if the error arose in code of the user's own, or in no run.
+    """
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    owners = [frame.f_locals.get('self') for frame in frames]
+    runner = next((owner for owner in owners if isinstance(owner, Runner)), None)
+    text, own = _text(error), [m for m in map(_module, frames) if m.split('.')[0] not in _LIBRARIES]
+    path = ''
+    if frames and _module(frames[-1]) == 'torch._utils':  # a worker's error, as text
+        files = re.findall(
+            rf'File "(?:.*(?:site-packages/|/(?={_PACKAGE}/)))?(.+?\.py)"', str(error)
+        )
+        stdlib = sysconfig.get_path('stdlib')
+        own = [f for f in files if f.split('/')[0] not in _LIBRARIES and not f.startswith(stdlib)]
+        path = f'A data pipeline, in {own[-1]}' if own else ''
+        text = str(error).strip().rpartition('\n')[2]
+    if 'unexpected keyword argument' in text:  # explain_start_error knows the likely one
+        return None
+    if runner is None or not own or re.split('[./]', own[-1])[0] not in _FRAMEWORKS:
+        return None
+    settings = dict(walk(runner.cfg))
+    names = {id(module): name for name, module in runner.model.named_modules()}
+    image = None
+    for frame, owner in zip(frames, owners):
+        hook = frame.f_locals.get('hook')
+        if isinstance(hook, Hook):
+            same = (p for p, part in parts(runner.cfg) if kind_of(part, HOOKS) is type(hook))
+            path = next(same, type(hook).__name__)
+        elif isinstance(owner, BaseTransform):
+            same = (p for p, part in parts(runner.cfg) if kind_of(part) is type(owner))
+            image = (frame.f_locals.get('results') or {}).get('img_path', image)
+            path = f'{next(same, type(owner).__name__)}, on {image}'
+        elif names.get(id(owner)):
+            path = f'model.{names[id(owner)]}'
+    hint = _number_as_text(path.partition(',')[0], settings)
+    text = re.sub(r' in <\S+ object at 0x\w+>', '', text)  # as the runner names a hook
+    return (
+        f'{path or "The training"} fails in the first iteration: {text.rstrip(". ")}{hint} '
+        '(PYTHONDEVMODE=1 shows where).'
+    )
+
+
+def _number_as_text(path: str, settings: dict) -> str:
+    """Name a setting at or below a path that is a number, written as a text."""
+    while path and path not in settings:
+        path = path.rpartition('.')[0]
+    for place, value in settings.items() if path else ():
+        if f'{place}.'.startswith(f'{path}.') and _is_number_as_text(value):
+            return f'; {place} is the text {value!r}, is a number meant?'
+    return ''
+
+
+def _is_number_as_text(value) -> bool:
+    return isinstance(value, str) and bool(re.fullmatch(_NUMBER, value))
 
 
 def _module(frame: types.FrameType) -> str:
@@ -131,15 +205,6 @@ def _siblings(path: str, settings: dict) -> set[str]:
     return {name for parent, _, name in split if parent == path.rpartition('.')[0]}
 
 
-def _settings(node, path: str = '') -> Iterator[tuple[str, object]]:
-    """Dotted path, as for --cfg-options, and value of everything in a config."""
-    items = node.items() if hasattr(node, 'items') else enumerate(node)
-    for key, value in items:
-        yield f'{path}{key}', value
-        if isinstance(value, (Mapping, list, tuple)):
-            yield from _settings(value, f'{path}{key}.')
-
-
 def _being_built(frames: list[types.FrameType], settings: dict) -> tuple[str, type | None]:
     """Path and class of what was being built when an error arose; '' and None if nothing was.
 
@@ -164,18 +229,27 @@ def _being_built(frames: list[types.FrameType], settings: dict) -> tuple[str, ty
     return '', kind
 
 
-def _arguments(kind) -> set[str]:
-    """Names of what a class and its bases, or a function, take."""
+def _arguments(kind) -> dict[str, inspect.Parameter]:
+    """What a class and its bases, or a function, take."""
     makers = [c.__init__ for c in kind.__mro__] if inspect.isclass(kind) else [kind] * bool(kind)
-    return {name for make in makers for name in inspect.signature(make).parameters} - {'self'}
+    found = {}
+    for make in reversed(makers):
+        found.update(inspect.signature(make).parameters)
+    found.pop('self', None)
+    return found
+
+
+def _hint(parameter: inspect.Parameter) -> str:
+    """The type that an argument has by its annotation, or else by its default."""
+    hint = parameter.annotation
+    return inspect.formatannotation(type(parameter.default) if hint is parameter.empty else hint)
 
 
 def _wrong_type(kind, given, text: str) -> str | None:
     """Name a text or list where a class takes something else, unless the error's text names it."""
     parameters = inspect.signature(kind).parameters.values() if kind else ()
     for p in parameters if isinstance(given, Mapping) else ():
-        hint = type(p.default) if p.annotation is p.empty else p.annotation
-        value, hint = given.get(p.name), inspect.formatannotation(hint)
+        value, hint = given.get(p.name), _hint(p)
         fits = _FITS.get(type(value), '')
         if p.name not in text and hint not in ('type', 'NoneType') and not re.search(fits, hint):
             return f'{p.name} is {value!r}, but {kind.__name__} takes {hint}'

@@ -8,28 +8,28 @@ import torch
 
 from ..files import written_aside
 from ..weights import convert, describe, read_weights
+from .arguments import examples
 from .user_errors import exit_on_user_error
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Tell what a file of weights holds, and write it under our keys.
-
-    Args:
-        argv: The arguments. Default: those of the process.
-    """
+    """Tell what a file of weights holds, and write it under our keys."""
     parser = argparse.ArgumentParser(
         description='Tell which project weights are from and what of them a DeepLabV3 takes. '
-        'load_from and init_cfg take the same files as they are; converting is for other tools.'
+        'load_from and init_cfg take the same files as they are; converting is for other tools.',
+        **examples('resnet101.pth', 'resnet101.pth -o converted.pth'),
     )
-    parser.add_argument('file', type=Path, help='.pth, .safetensors, .npz or model.ckpt.index')
+    parser.add_argument('file', help='.pth, .safetensors, .npz, model.ckpt.index, or hf://org/name')
     parser.add_argument('-o', '--out', type=Path, metavar='OUT', help='write them: OUT.pth')
     args = parser.parse_args(argv)
     with exit_on_user_error('convert_weights.py'):
         print(_converted(args.file, args.out))
 
 
-def _converted(file: Path, out: Path | None) -> str:
-    if out is not None and (out.suffix not in ('.pt', '.pth') or out.resolve() == file.resolve()):
+def _converted(file: str, out: Path | None) -> str:
+    if out is not None and (
+        out.suffix not in ('.pt', '.pth') or out.resolve() == Path(file).resolve()
+    ):
         raise ValueError(f'--out must be another file, its name ending in .pth, but got {out}.')
     state = read_weights(file)
     try:

@@ -14,14 +14,13 @@ import torch
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import DefaultScope
 from mmseg.registry import DATASETS
-from prettytable import PrettyTable
 from torch import Tensor
 
 from ..datasets.reading import read_image
 from ..inference.export import FORMATS, ExportableSegmentor, export, metadata_of
+from ..inference.exported_segmentor import Runtime
 from ..inference.inputs import find_inputs
-from ..inference.loading import Loaded, load, set_output_stride
-from ..inference.runtimes import Runtime
+from ..inference.loading import Loaded, load
 from .arguments import checkpoint_file, config_or_dash, output_stride
 from .messages import install_messages
 from .user_errors import exit_on_user_error
@@ -32,20 +31,15 @@ BOUNDS = {'fp32': 0.999, 'fp16': 0.97}
 
 
 def export_model(argv: Sequence[str] | None = None) -> None:
-    """Export as the command line says.
-
-    Args:
-        argv: The arguments. Default: those of the process.
-    """
+    """Export as the command line, by default that of the process, says."""
     parser = export_parser()
     args = parser.parse_args(argv)
     install_messages()
     with exit_on_user_error(parser.prog):
-        if args.out.exists():
-            raise ValueError(f'{args.out} is there already: remove it, or name another file.')
-        loaded = load(args.config, args.checkpoint, 'cpu')
-        if args.output_stride:
-            set_output_stride(loaded.model, args.output_stride)
+        for file in (args.out, args.out.with_suffix('.bin'))[: 1 + (args.to == 'openvino')]:
+            if file.exists():
+                raise ValueError(f'{file} is there already: remove it, or name another file.')
+        loaded = load(args.config, args.checkpoint, 'cpu', output_stride=args.output_stride)
         images, source = _images(args, loaded)
         reference = ExportableSegmentor(loaded.model, args.output, args.normalise_inside).eval()
         network = reference
@@ -120,6 +114,8 @@ def _images(args: argparse.Namespace, loaded: Loaded) -> tuple[list[np.ndarray],
     """Images to compare on, BGR, and where they are from."""
     if args.images:
         found = [one.path for one in find_inputs([args.images]) if not one.is_video]
+        if not found:
+            raise ValueError(f'--images: {args.images} has videos alone: name a folder of images.')
         return [read_image(str(path)) for path in found[:IMAGES]], args.images
     dataset = (loaded.config.get('test_dataloader') or {}).get('dataset')
     if dataset:
@@ -155,25 +151,22 @@ def _compare(
     """Print how the two agree, and give the share of equal pixels."""
     equal = pixels = 0
     difference, seconds = 0.0, ([], [])
+    by_torch = torch.no_grad()(lambda image: reference(torch.from_numpy(image)).numpy())
     for image in inputs:
         results = []
-        for took, run in zip(seconds, (reference, runtime)):
+        for took, run in zip(seconds, (by_torch, runtime)):
             start = time.perf_counter()
-            with torch.no_grad():
-                result = run(image if run is reference else image.numpy())
+            results.append(run(image.numpy()))
             took.append(time.perf_counter() - start)
-            results.append(np.asarray(result))
         theirs, ours = results
         if theirs.ndim == 4:
             difference = max(difference, float(np.abs(theirs - ours).max()))
             theirs, ours = (_classes(reference, scores) for scores in results)
         equal += int((theirs == ours).sum())
         pixels += theirs.size
-    table = PrettyTable(['', 'PyTorch', runtime.name], align='r')
-    table.align[''] = 'l'
-    table.add_row(['median time, ms', *(f'{1000 * median(took):.1f}' for took in seconds)])
+    theirs, ours = (f'{1000 * median(took):.1f} ms' for took in seconds)
     print(f'{len(inputs)} inputs, of {source}; {torch.get_num_threads()} threads')
-    print(table)
+    print(f'median time: PyTorch {theirs}, {runtime.name} {ours}')
     print(f'equal pixels: {equal / pixels:.4%} of {pixels}')
     if reference.output != 'classes':
         print(f'largest difference of {reference.output}: {difference:.2g}')

@@ -3,28 +3,33 @@
 import argparse
 import csv
 import io
+import json
+import os
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
-from mmengine.config import Config
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from PIL import Image
 
 from ..datasets.reading import read_image
 from ..files import remove_unfinished, write_file
+from ..inference.exported_segmentor import RUNTIMES
 from ..inference.inputs import Input, find_inputs
-from ..inference.loading import checkpoint_config
-from ..inference.predictor import PRECISIONS, DeepLabV3Predictor
-from ..inference.runtimes import RUNTIMES
-from ..inference.segmentation import Segmentation
+from ..inference.loading import read
+from ..inference.predictor import DeepLabV3Predictor
+from ..inference.segmentation import Segmentation, write_png
 from ..inference.video import segment_video
+from ..models.segmentors.fast_prediction import FAST_RUNTIMES, PRECISIONS
 from ..progress import Progress
 from ..visualization import LegendVisualizer
-from .arguments import checkpoint_file, config_or_dash, output_stride
+from .arguments import at_least_1, checkpoint_file, config_or_dash, output_stride
+from .infer_settings import keep_settings
 from .messages import install_messages
 from .tta import use_tta
 from .user_errors import exit_on_user_error
@@ -32,29 +37,30 @@ from .zoo import ZOO, from_zoo
 
 
 def infer(argv: Sequence[str] | None = None) -> int:
-    """Predict as the command line says.
+    """Predict as the command line, by default that of the process, says.
 
-    Args:
-        argv: The arguments. Default: those of the process.
-
-    Returns:
-        Exit status: 1 if a file could not be read or written, else 0.
+    The exit status is 1 if a file could not be read or written, else 0.
     """
     parser = infer_parser()
     args = _parse(parser, argv)
     install_messages()
-    named = sys.stdin.read().splitlines() if args.inputs == ['-'] else args.inputs
+    # above 89 million pixels Pillow warns; above twice as many, the image is refused and listed
+    warnings.simplefilter('ignore', Image.DecompressionBombWarning)
+    named = _listed() if args.inputs == ['-'] else args.inputs
     with exit_on_user_error(parser.prog):
-        inputs = find_inputs([name for name in named if name.strip()])
+        inputs = find_inputs(named, [args.out / kind for kind in ('masks', 'overlays', 'pictures')])
         jobs = _Jobs(args, inputs)
         jobs.refuse_to_overwrite()
         predictor = _predictor(args)
+        keep_settings(args)
     return jobs.run(predictor)
 
 
 def _parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
     """Tell config and checkpoint from inputs: with ``--zoo`` there are inputs alone."""
     args = parser.parse_args(argv)
+    if args.fast_runtime and not args.fast:
+        parser.error('--fast-runtime is for --fast: add --fast')
     args.config, args.checkpoint, args.inputs = None, None, args.words
     if not args.zoo:
         if len(args.words) < 3:
@@ -109,12 +115,19 @@ def infer_parser() -> argparse.ArgumentParser:
         help='also shares.csv: share of the pixels by image and class',
     )
     parser.add_argument(
+        '--coco', action='store_true', help='also coco.json: outlines of the regions, by image'
+    )
+    parser.add_argument(
         '--tta', action='store_true', help="mean over scales and flip, as tools/test.py's"
     )
     parser.add_argument(
         '--fast',
         action='store_true',
-        help='fold BN, use channels_last: the same classes up to rounding',
+        help='fold BN, use channels_last, on a CPU compute by OpenVINO where it is installed, '
+        'after a start of some seconds: the same classes up to rounding',
+    )
+    parser.add_argument(
+        '--fast-runtime', choices=FAST_RUNTIMES, help='with --fast: what computes on a CPU'
     )
     parser.add_argument('--precision', choices=PRECISIONS, default='fp32', help='default: fp32')
     parser.add_argument(
@@ -126,7 +139,7 @@ def infer_parser() -> argparse.ArgumentParser:
     parser.add_argument('--device', help='cpu, cuda:1, ...; default: the first GPU, else the CPU')
     parser.add_argument(
         '--batch',
-        type=_at_least_1,
+        type=at_least_1,
         default=1,
         metavar='N',
         help='images of one size that go through the network together (default: 1)',
@@ -134,7 +147,7 @@ def infer_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--slide',
         nargs=2,
-        type=_at_least_1,
+        type=at_least_1,
         metavar=('CROP', 'STRIDE'),
         help='cut images into tiles of CROP pixels a side; default: tiles of 1025, for images of '
         'more than 4 million pixels only',
@@ -145,10 +158,10 @@ def infer_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _at_least_1(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f'must be a whole number of at least 1, but got {text!r}')
-    return int(text)
+def _listed() -> list[str]:
+    """The names on stdin, one a line; a name may be in any encoding, as of files on a disk."""
+    lines = os.fsdecode(sys.stdin.buffer.read()).split('\n')
+    return [line.removesuffix('\r') for line in lines if line.strip()]
 
 
 def _predictor(args: argparse.Namespace) -> DeepLabV3Predictor:
@@ -156,10 +169,9 @@ def _predictor(args: argparse.Namespace) -> DeepLabV3Predictor:
     if args.zoo:
         config, args.checkpoint = from_zoo(args.zoo)
     if args.tta:
-        if not isinstance(config, Config):
-            config = Config.fromfile(config) if config else checkpoint_config(args.checkpoint)
+        config, _ = read(config, args.checkpoint, args.runtime)
         use_tta(config)
-    return DeepLabV3Predictor(
+    predictor = DeepLabV3Predictor(
         config,
         args.checkpoint,
         device=args.device,
@@ -168,7 +180,14 @@ def _predictor(args: argparse.Namespace) -> DeepLabV3Predictor:
         output_stride=args.output_stride,
         slide=args.slide and tuple(args.slide),
         runtime=args.runtime,
+        fast_runtime=args.fast_runtime,
     )
+    if args.fast and not predictor.fast:
+        raise ValueError(
+            '--fast calls speed_up() of the model, which stock models and exported files have not: '
+            'leave it out.'
+        )
+    return predictor
 
 
 class _Jobs:
@@ -190,8 +209,10 @@ class _Jobs:
         """Refuse to replace results of another call.
 
         Raises:
-            ValueError: If one is there, without ``--resume``.
+            ValueError: If one is there, without ``--resume``, or a file in the folder's place.
         """
+        if self.out.exists() and not self.out.is_dir():
+            raise ValueError(f'-o takes a folder, but {self.out} is a file.')
         there = [one for one in self.inputs if self._result(one).exists()]
         if there and not self.args.resume:
             raise ValueError(
@@ -210,36 +231,46 @@ class _Jobs:
                 batch = images[start : start + self.args.batch]
                 self._segment(predictor, batch)
                 progress.advance(len(batch))
-        for one in (one for one in todo if one.is_video):
-            self._try(one, lambda one=one: self._segment_video(predictor, one))
+        for one in todo:
+            if one.is_video:
+                with self._listing_failures(one):
+                    self._segment_video(predictor, one)
         if self.args.shares:
             self._write_shares(predictor)
+        if self.args.coco:
+            self._write_coco(predictor)
         print(f'{len(self.inputs) - len(self.failures)} of {len(self.inputs)} done: {self.out}')
         for failure in self.failures:
             print(f'Failed: {failure}', file=sys.stderr)
         return 1 if self.failures else 0
 
-    def _try(self, one: Input, work) -> None:
+    @contextmanager
+    def _listing_failures(self, one: Input) -> Iterator[None]:
         try:
-            return work()
+            yield
         except (ValueError, OSError) as error:
             self.failures.append(f'{one.path}: {error}')
-            return None
+
+    def _results_of(self, predictor: DeepLabV3Predictor, images: dict) -> Iterator[tuple]:
+        """Each image with its result; one that an exported file does not take is listed."""
+        try:
+            yield from zip(images, predictor(list(images.values()), 'bgr', self.args.batch))
+        except ValueError:
+            for one, image in images.items():
+                with self._listing_failures(one):
+                    yield one, predictor(image, 'bgr')
 
     def _segment(self, predictor: DeepLabV3Predictor, batch: list[Input]) -> None:
-        loaded = [(one, self._try(one, lambda one=one: read_image(str(one.path)))) for one in batch]
-        loaded = [(one, image) for one, image in loaded if image is not None]
-        results = (
-            predictor([image for _, image in loaded], 'bgr', self.args.batch) if loaded else []
-        )
-        for (one, _), result in zip(loaded, results):
-            self._try(one, lambda one=one, result=result: self._write(one, result))
-
-    def _write(self, one: Input, result: Segmentation) -> None:
-        write_file(self._place('overlays', one), _png(result.overlay()))
-        if self.args.pictures:
-            _draw(result, self._place('pictures', one))
-        result.save(self._place('masks', one))  # last: --resume looks for it
+        images = {}
+        for one in batch:
+            with self._listing_failures(one):
+                images[one] = read_image(one.path)
+        for one, result in self._results_of(predictor, images):
+            with self._listing_failures(one):
+                write_png(self._place('overlays', one), Image.fromarray(result.overlay()))
+                if self.args.pictures:
+                    _draw(result, self._place('pictures', one))
+                result.save(self._place('masks', one))  # last: --resume looks for it
 
     def _segment_video(self, predictor: DeepLabV3Predictor, one: Input) -> None:
         with Progress(f'Frames of {one.path.name}') as progress:
@@ -250,17 +281,33 @@ class _Jobs:
 
             segment_video(predictor, one.path, self._place('overlays', one), show)
 
-    def _write_shares(self, predictor: DeepLabV3Predictor) -> None:
-        text = io.StringIO()
-        table = csv.writer(text, lineterminator='\n')
-        table.writerow(['image', *predictor.classes])
+    def _results(self, predictor: DeepLabV3Predictor) -> Iterator[tuple[str, Segmentation]]:
+        """Images and their masks, also those of a call that this one goes on with."""
         for one in self.inputs:
             mask = self._place('masks', one)
             if not one.is_video and mask.exists():
                 ids = np.asarray(Image.open(mask))
-                shares = Segmentation(ids, predictor.classes, predictor.palette, None).shares()
-                table.writerow([one.path, *(f'{share:.6f}' for share in shares.values())])
-        write_file(self.out / 'shares.csv', text.getvalue())
+                yield str(one.path), Segmentation(ids, predictor.classes, predictor.palette, None)
+
+    def _write_shares(self, predictor: DeepLabV3Predictor) -> None:
+        text = io.StringIO()
+        table = csv.writer(text, lineterminator='\n')
+        table.writerow(['image', *predictor.classes])
+        for name, result in self._results(predictor):
+            table.writerow([name, *(f'{share:.6f}' for share in result.shares().values())])
+        write_file(self.out / 'shares.csv', text.getvalue().encode(errors='surrogateescape'))
+
+    def _write_coco(self, predictor: DeepLabV3Predictor) -> None:
+        images, annotations = [], []
+        for name, result in self._results(predictor):
+            height, width = result.mask.shape
+            images.append(dict(id=len(images) + 1, file_name=name, height=height, width=width))
+            for region in result.polygons():
+                number = len(annotations) + 1
+                annotations.append(dict(id=number, image_id=len(images), **region))
+        categories = [dict(id=number, name=name) for number, name in enumerate(predictor.classes)]
+        content = dict(images=images, categories=categories, annotations=annotations)
+        write_file(self.out / 'coco.json', json.dumps(content))
 
 
 def _draw(result: Segmentation, path: Path) -> None:
@@ -270,9 +317,3 @@ def _draw(result: Segmentation, path: Path) -> None:
     mask = torch.from_numpy(result.mask.astype(np.int64))[None]
     sample = SegDataSample(pred_sem_seg=PixelData(data=mask))
     visualizer.add_datasample(path.name, result.image, sample, out_file=str(path))
-
-
-def _png(picture: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, 'png')
-    return buffer.getvalue()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..evaluation.voc_archive import pack_voc
+from .arguments import examples
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -15,7 +16,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         argv: The arguments. Default: those of the process.
     """
     parser = argparse.ArgumentParser(
-        description="Pack predictions for PASCAL VOC's evaluation server."
+        description="Pack predictions for PASCAL VOC's evaluation server.",
+        **examples(
+            'results data/VOCdevkit/VOC2012/ImageSets/Segmentation/test.txt',
+            'results data/VOCdevkit/VOC2012/ImageSets/Segmentation/val.txt -o val.tgz',
+        ),
     )
     parser.add_argument('predictions', help='folder of NAME.png, as tools/test.py --out writes')
     parser.add_argument('split', help='list of names: VOC2012/ImageSets/Segmentation/test.txt')

@@ -1,11 +1,13 @@
 """``tools/prepare_data.py``: from a command line to a dataset."""
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
 
-from ..prepare import camvid, cityscapes, coco, sbd, voc
+from ..prepare import annotations, camvid, cityscapes, coco, sbd, voc
 from ..prepare.download import DOWNLOADS, DownloadError
+from .arguments import as_typed, examples
 
 ERRORS = (ValueError, OSError, ImportError, DownloadError)
 COMMANDS = {
@@ -15,6 +17,12 @@ COMMANDS = {
     'cityscapes': (cityscapes.prepare_cityscapes, cityscapes.ROOT, 'masks of train ids'),
     'camvid': (camvid.prepare_camvid, camvid.ROOT, 'CamVid in 11 classes, as SegNet has it'),
 }
+TOOLS = {  # of annotation
+    'labelme': (annotations.prepare_labelme, 'the JSON files of LabelMe, and their images'),
+    'coco-json': (annotations.prepare_coco_json, 'COCO JSON of any tool, and its images'),
+    'cvat': (annotations.prepare_cvat, 'CVAT\'s "Segmentation mask", or a folder like VOC\'s'),
+}
+COMMANDS |= {name: (prepare, annotations.ROOT, text) for name, (prepare, text) in TOOLS.items()}
 
 
 def prepare_data(argv: Sequence[str] | None = None) -> None:
@@ -23,21 +31,27 @@ def prepare_data(argv: Sequence[str] | None = None) -> None:
     Args:
         argv: The arguments. Default: those of the process.
     """
-    options = vars(prepare_parser().parse_args(argv))
-    prepare = COMMANDS[options.pop('dataset')][0]
+    parser = prepare_parser()
+    options = vars(parser.parse_args(argv))
+    dataset = options.pop('dataset')
     try:
-        print(f'Ready: {prepare(**options)}')
+        print(f'Ready: {COMMANDS[dataset][0](**options)}')
+        if dataset in TOOLS:
+            root = shlex.quote(options['root'])
+            makes = as_typed(parser.prog, 'python tools/new_config.py')
+            print(f'Next:\n  {makes} --images {root}/images --masks {root}/masks -o my.py')
     except ERRORS as error:
-        sys.exit(f'prepare_data.py: {error}')
+        sys.exit(f'{parser.prog}: {error}')
     except KeyboardInterrupt:
-        sys.exit('prepare_data.py: interrupted; the same command goes on from here.')
+        sys.exit(f'{parser.prog}: interrupted; the same command goes on from here.')
 
 
 def prepare_parser() -> argparse.ArgumentParser:
     """The command line of ``tools/prepare_data.py``."""
     parser = argparse.ArgumentParser(
         description='From a download to a checked dataset where the configs expect it. What is '
-        'there already is kept; an interrupted run goes on.'
+        'there already is kept; an interrupted run goes on.',
+        **examples('camvid', 'voc --from VOCtrainval_11-May-2012.tar'),
     )
     commands = parser.add_subparsers(dest='dataset', required=True, metavar='DATASET')
     for name, (_, root, text) in COMMANDS.items():
@@ -53,7 +67,7 @@ def prepare_parser() -> argparse.ArgumentParser:
         )
         if name == 'cityscapes':
             sub.epilog = cityscapes.HOW_TO_GET
-        else:
+        elif name not in TOOLS:
             sub.add_argument(
                 '--downloads',
                 default=DOWNLOADS,

@@ -9,13 +9,17 @@ import logging
 import os
 import os.path as osp
 
+import mmcv.ops
 import torch
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
+from mmseg.registry import MODELS
+from torch.nn import SyncBatchNorm
 
 from ..engine.hooks.checked_load_hook import CheckedLoadHook
-from .config_errors import check_spelling
+from ..transforms.kinds import builds_one_of, parts
+from .config_errors import check_numbers, check_spelling
 from .start_screen import build_with_start_screen
 
 
@@ -38,30 +42,27 @@ def load_config(args: argparse.Namespace) -> Config:
         wrapper = cfg.get('model_wrapper_cfg') or dict(broadcast_buffers=False)
         cfg.model_wrapper_cfg = dict(wrapper, device_ids=None)
         cfg.sync_bn = None
-        _plain_bn(cfg.model)
+        for _, layer in parts(cfg.model):  # stock models name SyncBN
+            if builds_one_of(layer, (SyncBatchNorm, mmcv.ops.SyncBatchNorm), MODELS):
+                layer['type'] = 'BN'
     return cfg
 
 
-def _plain_bn(cfg) -> None:
-    """Put BN in the place of SyncBN, which stock models name and which runs on GPUs only."""
-    if isinstance(cfg, dict):
-        if cfg.get('type') == 'SyncBN':
-            cfg['type'] = 'BN'
-        cfg = list(cfg.values())
-    if isinstance(cfg, (list, tuple)):
-        for value in cfg:
-            _plain_bn(value)
+def log_on_first_rank_only(launcher: str) -> bool:
+    """Of several processes, only the first logs the start; whether this is it.
 
-
-def log_on_first_rank_only(launcher: str) -> None:
-    """Of several processes, only the first logs the start; later, mmengine sees to that."""
+    Later, mmengine sees to that.
+    """
     rank = dict(pytorch='RANK', slurm='SLURM_PROCID', mpi='OMPI_COMM_WORLD_RANK').get(launcher)
-    if rank and os.environ.get(rank, '0') != '0':
+    is_first = not rank or os.environ.get(rank, '0') == '0'
+    if not is_first:
         MMLogger.get_current_instance().setLevel(logging.ERROR)
+    return is_first
 
 
 def build_runner(cfg: Config, args: argparse.Namespace, training: bool = True) -> Runner:
     """Build the runner of a config, once the processes are connected; it checks what it loads."""
+    check_numbers(cfg)
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     init_process_group(cfg.launcher)
     runner = build_with_start_screen(cfg, log_stays=training or bool(args.work_dir))
@@ -73,12 +74,6 @@ def init_process_group(launcher: str) -> None:
     """Connect the processes where the runner cannot: without CUDA, through gloo.
 
     mmengine sets a CUDA device before it connects; a group that is there already it takes as it is.
-
-    Args:
-        launcher: What started the processes.
-
-    Raises:
-        ValueError: If torchrun did not start this process, or slurm or mpi did without CUDA.
     """
     if launcher == 'pytorch' and 'RANK' not in os.environ:
         raise ValueError(

@@ -17,27 +17,28 @@ from mmseg.engine.hooks import SegVisualizationHook
 from mmseg.registry import HOOKS, VISBACKENDS
 
 from ..data_check import check_before_testing
+from ..inference.exported_segmentor import RUNTIMES, exported_model
+from ..inference.loading import set_output_stride
+from ..models.segmentors.fast_prediction import FAST_RUNTIMES, PRECISIONS
 from ..transforms.kinds import builds_one_of, kind_of
 from .arguments import checkpoint_file, output_stride, runner_parser, scale
 from .messages import install_messages
 from .predictions import check_packable, pack_predictions, write_predictions
 from .runner import build_runner, disconnect, load_config, log_on_first_rank_only
-from .tta import set_output_stride, use_tta
+from .tta import use_tta
 from .user_errors import exit_on_user_error
 
 _OF_MMENGINE = ('.log', '.json', '.py')  # what the console has shown, and the config
 
 
 def test(argv: Sequence[str] | None = None) -> None:
-    """Evaluate as the command line says.
-
-    Args:
-        argv: The arguments. Default: those of the process.
-    """
+    """Evaluate as the command line, by default that of the process, says."""
     parser = test_parser()
     args = parser.parse_args(argv)
     if not args.tta and (args.scales or args.no_flip):
         parser.error('--scales and --no-flip choose the views of --tta: add --tta')
+    if not args.fast and (args.precision or args.fast_runtime):
+        parser.error('--precision and --fast-runtime are for --fast: add --fast')
     if args.pack and not args.out:
         parser.error('--pack packs the predictions of --out: add --out FOLDER')
     install_messages()
@@ -70,8 +71,15 @@ def _no_empty_folder(cfg: Config) -> Iterator[None]:
 
 def test_parser() -> argparse.ArgumentParser:
     """The command line of ``tools/test.py``."""
-    parser = runner_parser('Evaluate a segmentor.', 'log and scores (default: they are shown only)')
-    parser.add_argument('checkpoint', type=checkpoint_file, help='weights to evaluate')
+    parser = runner_parser(
+        'Evaluate a segmentor.',
+        'log and scores (default: they are shown only)',
+        'configs/deeplabv3x_r101_os8_voc.py work_dirs/x/iter_30000.pth --tta',
+        'configs/my.py work_dirs/my/iter_4000.pth --fast --show-dir pictures',
+    )
+    parser.add_argument(
+        'checkpoint', type=checkpoint_file, help='weights to evaluate; or a file of tools/export.py'
+    )
     parser.add_argument(
         '--out',
         help='folder for the predictions, as images of class ids; for images without labels add '
@@ -113,27 +121,36 @@ def test_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--fast',
         action='store_true',
-        help='fold BN, use channels_last, keep no logits: the same classes up to rounding',
+        help='fold BN, use channels_last, keep no logits, on a CPU compute by OpenVINO where it is '
+        'installed: the same classes up to rounding',
+    )
+    parser.add_argument(
+        '--fast-runtime', choices=FAST_RUNTIMES, help='with --fast: what computes on a CPU'
+    )
+    parser.add_argument(
+        '--precision',
+        choices=PRECISIONS,
+        help='with --fast: what the network computes in; fp16 on a GPU only (default: fp32)',
+    )
+    parser.add_argument(
+        '--runtime', choices=RUNTIMES, help='for an exported file; default: what reads it'
     )
     return parser
 
 
 def test_config(args: argparse.Namespace) -> Config:
-    """The config that a command line of :func:`test_parser` asks for.
-
-    Args:
-        args: The parsed command line.
-
-    Returns:
-        Ready for a runner.
+    """The config, ready for a runner, that a command line of :func:`test_parser` asks for.
 
     Raises:
         ValueError: If ``--output-stride`` meets a model that has none, ``--tta`` a dataset or a
-            ``tta_pipeline`` that it cannot change, ``--pack`` a dataset without a list, or
-            ``--cfg-options`` misspells a setting.
+            ``tta_pipeline`` that it cannot change, ``--pack`` a dataset without a list,
+            ``--runtime`` a checkpoint, or ``--cfg-options`` misspells a setting.
     """
     cfg = load_config(args)
-    cfg.load_from = args.checkpoint
+    exported = exported_model(args.checkpoint, args.runtime)
+    if exported:  # which brings its own
+        cfg.model, cfg.data_preprocessor = exported, None
+    cfg.load_from = None if exported else args.checkpoint
     cfg.resume = False
     if args.show or args.show_dir:
         _draw(cfg, args)
@@ -145,7 +162,10 @@ def test_config(args: argparse.Namespace) -> Config:
     if args.fast:
         # an average is what was loaded: EMAHook would swap it for itself, and its BN is not folded
         hooks = [h for h in cfg.get('custom_hooks') or [] if not builds_one_of(h, EMAHook, HOOKS)]
-        cfg.custom_hooks = [*hooks, dict(type='SpeedUpHook')]
+        hook = dict(
+            type='SpeedUpHook', precision=args.precision or 'fp32', runtime=args.fast_runtime
+        )
+        cfg.custom_hooks = [*hooks, hook]
     if args.out:
         write_predictions(cfg, args.out)
     if args.pack:

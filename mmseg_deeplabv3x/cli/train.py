@@ -1,7 +1,10 @@
 """``tools/train.py``: from a command line to a training."""
 
 import argparse
+import inspect
+import os
 import os.path as osp
+import shutil
 import signal
 from collections.abc import Sequence
 
@@ -9,17 +12,21 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import InfiniteSampler
 from mmengine.dist import get_world_size
-from mmengine.runner import EpochBasedTrainLoop, Runner
-from mmseg.registry import DATA_SAMPLERS, LOOPS
+from mmengine.optim import AmpOptimWrapper, OptimWrapper
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
+from mmseg.registry import DATA_SAMPLERS, LOOPS, OPTIM_WRAPPERS, PARAM_SCHEDULERS
 
 from ..data_check import check_before_training
-from ..engine.checkpoints.checkpoint_on_exit import save_checkpoint_on_exit
 from ..engine.checkpoints.resume import load_once, newest_checkpoint, read_checkpoint
+from ..engine.hooks.stop_signal_hook import save_checkpoint_on_exit
 from ..engine.loader_workers import FAULT_STATUS, WORKER_FAILURES, explain_worker_failure
-from ..transforms.kinds import builds_one_of
+from ..engine.optimizers.autocast_optim_wrapper import AutocastOptimWrapper
+from ..transforms.kinds import builds_one_of, kind_of
+from . import dry_run
 from .arguments import runner_parser, seed
-from .launcher_restart import is_restarted_by_launcher
+from .async_replicas import use_async_replicas
 from .messages import install_messages
+from .report import check_plotly, write_report
 from .runner import build_runner, disconnect, load_config, log_on_first_rank_only
 from .user_errors import exit_on_user_error
 
@@ -38,33 +45,49 @@ def train(argv: Sequence[str] | None = None) -> None:
     args = parse(parser, argv)
     install_messages()
     with exit_on_user_error(parser.prog) as first_iteration:
-        log_on_first_rank_only(args.launcher)
+        is_first = log_on_first_rank_only(args.launcher)
+        if args.report:
+            check_plotly()
         cfg = train_config(args)
         check_before_training(cfg, ('train_dataloader', 'val_dataloader'))
+        if args.dry_run:
+            if is_first:
+                print(dry_run.plan(cfg))
+            dry_run.shorten(cfg)
         runner = build_runner(cfg, args)
         runner.register_hook(first_iteration)
         run_training(runner)
+        if args.dry_run:
+            shutil.rmtree(cfg.work_dir)
+            if is_first:
+                print('Dry run: all of it works.')
+        elif args.report and is_first:
+            print(f'Report: {write_report([cfg.work_dir])}')
     disconnect()
 
 
 def train_parser() -> argparse.ArgumentParser:
     """The command line of ``tools/train.py``."""
     default = 'work_dir of the config, else work_dirs/<name of the config>'
-    parser = runner_parser('Train a segmentor.', f'logs and checkpoints (default: {default})')
-    parser.add_argument(
-        '--resume',
-        action='store_true',
-        help='go on from the newest checkpoint in the work dir that loads, or, as --resume FILE, '
-        'from that one; start afresh if there is none yet',
+    parser = runner_parser(
+        'Train a segmentor.',
+        f'logs and checkpoints (default: {default})',
+        'configs/deeplabv3x_r101_os8_voc.py --amp',
+        'configs/my.py --resume --cfg-options train_dataloader.batch_size=8',
     )
-    parser.add_argument(
-        '--amp',
-        action='store_true',
-        help='mixed precision: float16 with a loss scale on a GPU, bfloat16 on a CPU',
-    )
-    parser.add_argument(
-        '--seed', type=seed, help="seed of all that is random (default: the config's, else 0)"
-    )
+    switches = {
+        '--resume': 'go on from the newest checkpoint in the work dir that loads, or, as --resume '
+        'FILE, from that one; start afresh if there is none yet',
+        '--amp': 'mixed precision: float16 with a loss scale on a GPU, bfloat16 on a CPU',
+        '--auto-scale-lr': 'scale the learning rate by images a step over '
+        'auto_scale_lr.base_batch_size (16)',
+        '--dry-run': 'build everything, train one iteration, evaluate one image, keep nothing',
+        '--report': 'at the end, write WORK_DIR/report.html about it',
+    }
+    for name, text in switches.items():
+        parser.add_argument(name, action='store_true', help=text)
+    seeds = "seed of all that is random (default: the config's, else 0)"
+    parser.add_argument('--seed', type=seed, help=seeds)
     return parser
 
 
@@ -82,41 +105,34 @@ def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argpar
 
 
 def train_config(args: argparse.Namespace) -> Config:
-    """The config that a command line of :func:`train_parser` asks for.
-
-    Args:
-        args: The parsed command line.
-
-    Returns:
-        Ready for a runner.
-
-    Raises:
-        FileNotFoundError: If the checkpoint to start from is not there.
-        ValueError: If ``--amp`` meets an optimizer wrapper that it does not know, the checkpoint
-            that ``--resume`` is given cannot be resumed, or ``--cfg-options`` misspells a setting.
-    """
+    """The config, ready for a runner, that a command line of :func:`train_parser` asks for."""
     cfg = load_config(args)
     if args.seed is not None:
         cfg.randomness.seed = args.seed
     if args.amp:
         _use_amp(cfg)
+    if args.auto_scale_lr:
+        cfg.auto_scale_lr = dict(cfg.get('auto_scale_lr') or dict(base_batch_size=16), enable=True)
     cfg.resume = False
-    if args.resume or is_restarted_by_launcher():
+    if use_async_replicas(cfg):
+        args.dry_run = args.report = False  # the holder's business
+    elif args.resume or is_restarted_by_launcher():
         _resume(cfg, args)
     weights = cfg.get('load_from')
     if weights and '://' not in weights and not osp.isfile(weights):
         raise FileNotFoundError(f'load_from: there is no checkpoint file {weights!r}.')
-    interval = (cfg.get('train_cfg') or {}).get('val_interval', 1)
-    if interval == 0:  # a division by it, after the first iteration
-        raise ValueError(f'train_cfg.val_interval must be at least 1, but got {interval}.')
     _check_end(cfg)
     prepare_loaders(cfg)
     return cfg
 
 
 def _check_end(cfg: Config) -> None:
-    """Refuse epochs that never end."""
+    """Refuse epochs that never end, schedules of epochs without any, evaluations at no time."""
     loop = cfg.get('train_cfg') or {}
+    for name, least in (('val_interval', 1), ('val_begin', 0)):  # used after the first iteration
+        value = loop.get(name, 1)
+        if not isinstance(value, int) or value < least:
+            raise ValueError(f'train_cfg.{name} must be at least {least}, but got {value!r}.')
     sampler = (cfg.get('train_dataloader') or {}).get('sampler') or {}
     by_epoch = loop.get('by_epoch')
     by_epoch = builds_one_of(loop, EpochBasedTrainLoop, LOOPS) if 'type' in loop else by_epoch
@@ -125,19 +141,42 @@ def _check_end(cfg: Config) -> None:
             f'train_cfg trains by epochs, and train_dataloader.sampler, {sampler["type"]}, has no '
             'end: use DefaultSampler, or IterBasedTrainLoop with max_iters.'
         )
+    iterates = 'type' in loop and builds_one_of(loop, IterBasedTrainLoop, LOOPS)
+    schedules = cfg.get('param_scheduler') or []
+    for schedule in [schedules] if hasattr(schedules, 'items') else schedules:
+        kind = kind_of(schedule, PARAM_SCHEDULERS) if 'type' in schedule else None
+        known = inspect.isclass(kind) and not hasattr(kind, 'need_val_args')  # by the scores
+        epochs = schedule.get('by_epoch', True) and not schedule.get('convert_to_iter_based')
+        if iterates and known and epochs:
+            raise ValueError(
+                f'param_scheduler: {schedule["type"]} counts epochs, and train_cfg trains by '
+                'iterations, so the learning rate would never change: give it by_epoch=False.'
+            )
 
 
 def _use_amp(cfg: Config) -> None:
     wrapper = cfg.optim_wrapper
-    kind = wrapper.get('type', 'OptimWrapper')
-    if kind not in ('OptimWrapper', 'AmpOptimWrapper', 'AutocastOptimWrapper'):
-        raise ValueError(f'--amp takes the place of OptimWrapper, but optim_wrapper is {kind}.')
+    name = wrapper.setdefault('type', 'OptimWrapper')
+    kind = kind_of(wrapper, OPTIM_WRAPPERS)
+    if kind not in (OptimWrapper, AmpOptimWrapper, AutocastOptimWrapper):
+        raise ValueError(f'--amp takes the place of OptimWrapper, but optim_wrapper is {name}.')
     if not torch.cuda.is_available():
         wrapper.type = 'AutocastOptimWrapper'
         for key in ('loss_scale', 'dtype'):
             wrapper.pop(key, None)
-    elif kind == 'OptimWrapper':
+    elif kind is OptimWrapper:
         wrapper.update(type='AmpOptimWrapper', loss_scale='dynamic')
+
+
+def is_restarted_by_launcher() -> bool:
+    """Whether this may be a run that was started before: go on from what its work dir holds.
+
+    So it is after Slurm requeued the job, and always where torchrun may restart it: torchrun's
+    count of restarts is one node's own, and all processes must do the same
+    (https://github.com/pytorch/pytorch/issues/135712).
+    """
+    names = ('TORCHELASTIC_MAX_RESTARTS', 'SLURM_RESTART_COUNT')
+    return any(int(os.environ.get(name) or 0) for name in names)
 
 
 def _resume(cfg: Config, args: argparse.Namespace) -> None:
@@ -152,50 +191,31 @@ def _resume(cfg: Config, args: argparse.Namespace) -> None:
     if path is None and named and args.resume:
         path = cfg.load_from
         checkpoint = None if '://' in path else read_checkpoint(path)
-    if path is None:
-        return
-    # not left to the runner, which prefers the config's load_from to the work dir
-    cfg.load_from, cfg.resume = path, True
-    if checkpoint is None:
-        return
-    load_once(path, checkpoint)
-    if args.seed is None:
-        # the runner takes this seed too, but only after the loader got the config's
-        cfg.randomness.seed = checkpoint['meta'].get('seed', cfg.randomness.seed)
+    if path is not None:  # not left to the runner, which prefers load_from to the work dir
+        cfg.load_from, cfg.resume = path, True
+    if checkpoint is not None:
+        load_once(path, checkpoint)
+        if args.seed is None:  # the runner takes it after the loader got the config's
+            cfg.randomness.seed = checkpoint['meta'].get('seed', cfg.randomness.seed)
 
 
 def prepare_loaders(cfg: Config) -> None:
-    """Give a training's data loaders a time-out, and their workers process groups of their own.
+    """Give data loaders with workers a time-out, and these process groups of their own.
 
-    A loader that sets ``timeout`` or ``worker_init_fn`` keeps its own; one without workers has no
-    use for either.
-
-    Args:
-        cfg: A runner's config, changed in place; has a seed.
+    A loader that sets ``timeout`` or ``worker_init_fn`` keeps its own.
     """
-    for name in ('train_dataloader', 'val_dataloader'):
-        loader = cfg.get(name)
+    for loader in (cfg.get('train_dataloader'), cfg.get('val_dataloader')):
         if loader and loader.get('num_workers'):
             loader.setdefault('timeout', TIMEOUT_SECONDS)
-            own_group = dict(
-                type='init_worker_in_own_group',
-                num_workers=loader.num_workers,
-                seed=cfg.randomness.seed,
-            )
-            loader.setdefault('worker_init_fn', own_group)
+            own_group = dict(type='init_worker_in_own_group', num_workers=loader.num_workers)
+            loader.setdefault('worker_init_fn', dict(own_group, seed=cfg.randomness.seed))
 
 
 def run_training(runner: Runner) -> None:
-    """``runner.train()``; where a data-loading worker fails, one message, a checkpoint, an exit.
+    """``runner.train()``; where a data-loading worker fails, a message, a checkpoint, status 75.
 
     Saved is what a single process has. Of several, the one without data cannot save with the
     others, which are in the middle of an iteration: the last regular checkpoint counts.
-
-    Args:
-        runner: Ready to train.
-
-    Raises:
-        SystemExit: With the status 75, if a worker was killed or gave no data in time.
     """
     try:
         runner.train()

@@ -1,53 +1,19 @@
-"""How an image is shown to the network in evaluation: output_stride, scales and flips."""
+"""How an image is shown to the network in evaluation: scales and flips."""
 
-import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from mmcv.transforms import RandomFlip, Resize, TestTimeAug
-from mmengine.config import Config, ConfigDict
-from mmseg.registry import MODELS
+from mmengine.config import Config
 
 from ..paper.rows import VOC_SCALES
-from ..transforms.kinds import LABEL_LOADERS, builds_one_of, kind_of
-
-
-def set_output_stride(model: ConfigDict, output_stride: int) -> None:
-    """Evaluate a model at another output_stride; the one that it was trained at stays.
-
-    Args:
-        model: Config of a segmentor, changed in place.
-        output_stride: The one to evaluate at.
-
-    Raises:
-        ValueError: If the segmentor has no output_stride.
-    """
-    own = model.get('output_stride')
-    if own is None:
-        segmentor = kind_of(model, MODELS)
-        parameters = inspect.signature(segmentor).parameters if segmentor else {}
-        if 'output_stride' not in parameters:
-            raise ValueError(
-                f'--output-stride {output_stride} needs a segmentor with an output_stride, such as '
-                f"this package's DeepLabV3, but the config's model is {model.type}."
-            )
-        own = parameters['output_stride'].default
-    trained = own if isinstance(own, Mapping) else dict(train=own)
-    model.output_stride = dict(trained, test=output_stride)
+from ..transforms.kinds import LABEL_LOADERS, builds_one_of
 
 
 def use_tta(cfg: Config, scales: Sequence[float] | None = None, flip: bool | None = None) -> None:
     """Let a test show each image in several views and take the mean of their probabilities.
 
     A config without ``tta_pipeline`` gets :func:`tta_pipeline`, one without ``tta_model`` gets
-    ``RunningMeanTTAModel``.
-
-    Args:
-        cfg: A runner's config, changed in place.
-        scales: Scales, of the image's own size. Default: those of the pipeline.
-        flip: Whether to add each view's mirror image. Default: as the pipeline.
-
-    Raises:
-        ValueError: If the test's dataset has no pipeline, or ``tta_pipeline`` no views to change.
+    ``RunningMeanTTAModel``; the views may be changed as by :func:`set_views`.
     """
     dataset = cfg.test_dataloader.dataset
     if 'pipeline' not in dataset:
@@ -63,13 +29,9 @@ def use_tta(cfg: Config, scales: Sequence[float] | None = None, flip: bool | Non
 
 
 def tta_pipeline(pipeline: Sequence[dict]) -> list[dict]:
-    """A test's pipeline with the paper's views: six scales of the image's own size, and flip.
+    """A test's pipeline with the paper's views, six scales of the image's own size, and flip.
 
-    Args:
-        pipeline: The test's. Its ``Resize``, if any, is left out; the last transform packs.
-
-    Returns:
-        Its transforms, with the views between image and labels.
+    They stand between image and labels; a ``Resize`` is left out, the last transform packs.
     """
     steps = [step for step in pipeline if not builds_one_of(step, Resize)]
     # a view's labels are those of the image itself, whose size its scores are brought back to
@@ -82,15 +44,12 @@ def tta_pipeline(pipeline: Sequence[dict]) -> list[dict]:
 def set_views(
     pipeline: Sequence[dict], scales: Sequence[float] | None = None, flip: bool | None = None
 ) -> None:
-    """Change the views of a ``tta_pipeline``.
+    """Change the views of a ``tta_pipeline``, whose ``TestTimeAug`` is changed in place.
 
     Args:
-        pipeline: Holds a ``TestTimeAug``, which is changed in place.
+        pipeline: Of a test.
         scales: Scales, of the image's own size. Default: as it was.
         flip: Whether to add each view's mirror image. Default: as it was.
-
-    Raises:
-        ValueError: If there is no ``TestTimeAug``.
     """
     views = (step['transforms'] for step in pipeline if builds_one_of(step, TestTimeAug))
     views = next(views, None)

@@ -9,15 +9,21 @@ from contextlib import contextmanager
 
 from mmengine.hooks import Hook
 
-from .config_errors import explain_start_error
+from .arguments import as_typed
+from .config_errors import explain_first_iteration, explain_start_error
 
 _PACKAGE = __name__.partition('.')[0]
 
 
 class FirstIteration(Hook):
-    """Knows whether the first iteration of a training is done."""
+    """Knows whether the first iteration of a training has begun and is done."""
 
-    done = False
+    begun = done = False
+    priority = 'LOWEST'  # other hooks are part of the iteration
+
+    def before_train(self, runner):
+        """It begins."""
+        self.begun = True
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         """It is."""
@@ -26,36 +32,31 @@ class FirstIteration(Hook):
 
 @contextmanager
 def exit_on_user_error(tool: str) -> Iterator[FirstIteration]:
-    """End the process with the sentence of an error that the user can mend.
+    """End the process, with status 1, with the sentence of an error that the user can mend.
 
     That is a ``ValueError`` or ``FileNotFoundError`` raised by code of ours: it names what is wrong
     and what would be right. So is whatever goes wrong while mmengine reads a config or builds
-    something from it. All others are faults of a program and keep their traceback.
+    something from it, and in code of the frameworks or ours in the first iteration of a training.
+    All others are faults of a program and keep their traceback.
     ``PYTHONDEVMODE=1`` in the environment, Python's own development mode, shows that of any error.
 
-    Args:
-        tool: Name of the tool, which the sentence begins with.
-
-    Yields:
-        A hook for the runner of a training: once an iteration is done, all errors keep their
-        traceback, since they may hang on all that was before.
-
-    Raises:
-        SystemExit: In place of such an error; the sentence goes to stderr, the status is 1.
+    The ``tool`` is named first. Yielded is a hook for the runner of a training: once an iteration
+    is done, all errors keep their traceback, since they may hang on all that was before.
     """
     first_iteration = FirstIteration()
     try:
         yield first_iteration
     except Exception as error:
-        why = None if sys.flags.dev_mode or first_iteration.done else _sentence(error)
+        told = not sys.flags.dev_mode and not first_iteration.done
+        why = _sentence(error, first_iteration.begun) if told else None
         if why is None:
             raise
         if os.environ.get('RANK', os.environ.get('SLURM_PROCID', '0')) != '0':
             time.sleep(10)  # what the first process meets too, it says alone: all are then ended
-        sys.exit(f'{tool}: {why}')
+        sys.exit(f'{tool}: {as_typed(tool, why)}')
 
 
-def _sentence(error: Exception) -> str | None:
+def _sentence(error: Exception, begun: bool) -> str | None:
     """What is wrong; None if the error is not the user's."""
     place = error.__traceback__
     while place.tb_next:
@@ -66,4 +67,4 @@ def _sentence(error: Exception) -> str | None:
         text = re.split(r'^\w+Error: ', text, flags=re.MULTILINE)[-1].strip()
     if isinstance(error, (ValueError, FileNotFoundError)) and module.split('.')[0] == _PACKAGE:
         return text
-    return explain_start_error(error)
+    return begun and explain_first_iteration(error) or explain_start_error(error)

@@ -17,23 +17,12 @@ ZOO = {
 
 
 def from_zoo(name: str) -> tuple[Config, str]:
-    """The config and the weights of a published model; downloaded once.
+    """The config of a published model, a key of ``ZOO``, and its weights; downloaded once.
 
-    Args:
-        name: A key of ``ZOO``.
-
-    Returns:
-        The config and the path of the weights, whose bytes have the hash in the file's name.
-
-    Raises:
-        FileNotFoundError: If the weights are not here and cannot be downloaded.
-        ValueError: If what was downloaded has another hash.
+    The bytes of the weights have the hash in the file's name.
     """
     config = get_config(f'mmseg::{ZOO[name]}', pretrained=True)
-    return config, _download(config.model_path)
-
-
-def _download(url: str) -> str:
+    url = config.model_path
     path = os.path.join(torch.hub.get_dir(), 'checkpoints', os.path.basename(url))
     if not os.path.isfile(path):
         os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -47,4 +36,4 @@ def _download(url: str) -> str:
             ) from error
         except RuntimeError as error:  # of the hash
             raise ValueError(f'{url} is not what its name says: {error}.') from error
-    return path
+    return config, path

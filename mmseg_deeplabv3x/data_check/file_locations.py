@@ -1,4 +1,4 @@
-"""Where the files of a dataset really lie, and whether they are files."""
+"""What the list of a dataset's images says, and where its files really lie."""
 
 import itertools
 import os
@@ -6,22 +6,23 @@ import os.path as osp
 from collections import Counter
 from collections.abc import Iterable
 
+from mmengine.dataset import BaseDataset
+from mmengine.fileio import list_dir_or_file
 from mmengine.logging import print_log
+from mmseg.datasets import BaseSegDataset
 
+from ..datasets.lists import first_few, read_lines
 from ..datasets.reading import BadSampleError, check_is_file, is_local
 from .problem import MISSING, Problem
 
 OUTSIDE = 'outside'
+_SUFFIXES = {'.bmp', '.jp2', '.jpeg', '.jpg', '.png', '.ppm', '.tif', '.tiff', '.webp'}
 
 
 def check_locations(
-    name: str,
-    infos: list[dict],
-    backends: dict[str, dict | None],
-    roots: Iterable[str],
-    allow_links: bool,
-) -> tuple[list[Problem], list[Problem]]:
-    """Find what does not exist, and what lies outside of the folders that the config names.
+    name: str, infos: list[dict], backends: dict, roots: Iterable[str], allow_links: bool
+) -> list[Problem]:
+    """Find what does not exist, is no file, or lies outside of the folders that the config names.
 
     A name in a list that leads out, by ``..`` or as an absolute one, is refused: the list may have
     come with the data, and could bring any file of this machine into a picture. Links are normal
@@ -36,23 +37,18 @@ def check_locations(
             read from this machine's disks is left alone.
         roots: Folders that the files are expected in; with none, anywhere.
         allow_links: Whether links may lead elsewhere.
-
-    Returns:
-        A problem for each image or mask that is missing; and one for each that is a pipe, a device
-        or a socket, or lies outside.
     """
     named = [osp.abspath(root) for root in roots if is_local(root)]
     roots = [osp.realpath(root) for root in named]
-    folders, missing, misplaced, outside = {}, [], [], Counter()
+    plain, problems, outside = {}, [], Counter()
     for info, key in itertools.product(infos, backends):
         path = info.get(key)
         if path is None or not is_local(path, backends[key]):
             continue
         folder, file = osp.split(path)
-        if folder not in folders:
-            folders[folder] = _is_inside(osp.realpath(folder), roots), *_list_folder(folder)
-        inside, plain, others = folders[folder]
-        if inside and file in plain:
+        if folder not in plain:
+            plain[folder] = _plain_files(folder) if _is_inside(osp.realpath(folder), roots) else ()
+        if file in plain[folder]:
             continue
         target = osp.realpath(path)
         leads_out = not _is_inside(target, roots)
@@ -61,34 +57,85 @@ def check_locations(
                 f'{path} leads to {target}, outside of {roots[0]}: copy it there, or, if you trust '
                 f'it, add extra_data_roots=[{osp.dirname(target)!r}] to the config.'
             )
-            misplaced.append(Problem(name, OUTSIDE, path, message, info))
-        elif file not in plain and (file not in others or not osp.exists(path)):
-            missing.append(Problem(name, MISSING, path, f'{path} does not exist.', info))
+            problems.append(Problem(name, OUTSIDE, path, message, info))
+        elif not osp.exists(path):
+            problems.append(Problem(name, MISSING, path, f'{path} does not exist.', info))
         else:
             outside.update([osp.dirname(target)] * leads_out)
             try:
                 check_is_file(path)
             except BadSampleError as error:
-                misplaced.append(Problem(name, error.kind, path, str(error), info))
+                problems.append(Problem(name, error.kind, path, str(error), info))
     if outside:
-        listed = ', '.join(f'{count} in {folder}' for folder, count in outside.most_common(3))
-        more = f' and {len(outside) - 3} more folders' if len(outside) > 3 else ''
-        message = f'{outside.total()} links of {name} lead out of {roots[0]}: {listed}{more}.'
+        listed = first_few(f'{count} in {folder}' for folder, count in outside.most_common())
+        message = f'{outside.total()} links of {name} lead out of {roots[0]}: {listed}.'
         print_log(message, 'current')
-    return missing, misplaced
+    return problems
 
 
 def _is_inside(path: str, roots: list[str]) -> bool:
-    return not roots or any(path == root or path.startswith(osp.join(root, '')) for root in roots)
+    return not roots or any(f'{path}/'.startswith(osp.join(root, '')) for root in roots)
 
 
-def _list_folder(folder: str) -> tuple[set[str], set[str]]:
-    """Names of the plain files in a folder; and of the links, folders, pipes, ..."""
-    plain, others = set(), set()
+def _plain_files(folder: str) -> set[str]:
+    """Names of the files in a folder that are no links."""
     try:
         with os.scandir(folder) as entries:
-            for entry in entries:
-                (plain if entry.is_file(follow_symlinks=False) else others).add(entry.name)
+            return {entry.name for entry in entries if entry.is_file(follow_symlinks=False)}
     except (OSError, ValueError):  # not there, or no name of a folder: all its files are missing
-        pass
-    return plain, others
+        return set()
+
+
+def check_list(name: str, dataset: BaseDataset, infos: list[dict]) -> list[Problem]:
+    """Find what the list of images of a split, with these annotations, says in vain or twice."""
+    source = dataset.ann_file or dataset.data_prefix.get('img_path', '')
+    found = []
+    if isinstance(dataset, BaseSegDataset) and osp.isfile(source):
+        blank = [i for i, line in enumerate(read_lines(source), 1) if not line]
+        if blank:
+            lines = first_few(map(str, blank), 5)
+            message = f'{source} has {len(blank)} blank lines, which are skipped: line {lines}.'
+            found.append(Problem(name, 'blank lines', source, message))
+    elif isinstance(dataset, BaseSegDataset) and not dataset.ann_file:
+        found += _check_folders(name, dataset, infos)
+    if not infos:
+        found.append(Problem(name, 'empty split', source, f'The split {source} is empty.'))
+    for path, times in Counter(info['img_path'] for info in infos).items():
+        if times > 1:
+            message = f'{path} is listed {times} times in {source}.'
+            found.append(Problem(name, 'doubled', path, message))
+    return found
+
+
+def _check_folders(name: str, dataset: BaseSegDataset, infos: list[dict]) -> list[Problem]:
+    """Find what lies in the folders of a dataset and belongs to no image that it lists."""
+
+    def files(folder):
+        arguments = dict(list_dir=False, recursive=True, backend_args=dataset.backend_args)
+        return list_dir_or_file(folder, **arguments) if folder else ()
+
+    images, masks = (dataset.data_prefix.get(key) for key in ('img_path', 'seg_map_path'))
+    together, found = images == masks, []
+    known = {'', osp.splitext(f'x{dataset.img_suffix}')[1]}
+    others = Counter(
+        osp.splitext(file)[1]
+        for file in files(images)
+        if not (together and file.endswith(dataset.seg_map_suffix))
+    )
+    listed = [f'{n} {s}' for s, n in others.items() if s not in known and s.lower() in _SUFFIXES]
+    if listed:
+        message = (
+            f'{images} holds images that are not listed, since img_suffix is '
+            f'{dataset.img_suffix!r}: {", ".join(listed)}.'
+        )
+        found.append(Problem(name, 'other suffix', images, message))
+    used = {info.get('seg_map_path') for info in infos}
+    unused = [
+        file
+        for file in files(None if together else masks)
+        if file.endswith(dataset.seg_map_suffix) and osp.join(masks, file) not in used
+    ]
+    if unused:
+        message = f'{masks} holds masks without an image: {first_few(sorted(unused))}.'
+        found.append(Problem(name, 'no image', masks, message))
+    return found

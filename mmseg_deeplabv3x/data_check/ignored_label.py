@@ -3,70 +3,54 @@
 import inspect
 
 from mmengine.config import Config
+from mmengine.registry import Registry
 from mmseg.registry import METRICS, MODELS, TRANSFORMS
 
-from ..transforms.kinds import kind_of
-from .config_parts import as_list, flat_steps, leaves, preprocessor
+from ..transforms.kinds import kind_of, parts
 
 
 def ignored_label(cfg: Config, loaders: tuple[str, ...]) -> int:
-    """The ``ignore_index`` of the decode head, once it is known that all others agree.
+    """The ``ignore_index`` of the decode head, mmseg's 255 without one, if all others agree.
 
-    Steps of the pipelines that take an ``ignore_index`` or ``seg_pad_val``, and are given none in
-    the config, are given the head's in ``cfg``.
-
-    Args:
-        cfg: A runner's config.
-        loaders: The data loaders that are used.
-
-    Returns:
-        The label; mmseg's 255 where there is no head that has one.
+    Steps of the pipelines of these loaders that take an ``ignore_index`` or ``seg_pad_val``, and
+    are given none in the config, are given the head's in ``cfg``.
 
     Raises:
-        ValueError: If heads, preprocessor, metrics and pipelines differ; names all.
+        ValueError: If heads, losses, preprocessor, metrics and pipelines differ; names all.
     """
-    model, found = cfg.get('model') or {}, {}
-    model = model if model.get('decode_head') else model.get('module') or model  # under TTA
-    parts = [
-        (f'model.{key}[{i}]', MODELS, head)
-        for key in ('decode_head', 'auxiliary_head')
-        for i, head in enumerate(as_list(model.get(key)))
-    ]
-    parts += [
-        (f'{place}.loss_decode[{i}]', MODELS, loss)
-        for place, _, head in parts
-        for i, loss in enumerate(as_list(head.get('loss_decode')))
-    ]
-    if 'train_dataloader' in loaders:  # what pads labels
-        parts.append(('model.data_preprocessor', MODELS, preprocessor(cfg)))
-    for key in (loader.replace('dataloader', 'evaluator') for loader in loaders):
-        parts += [(f'{key}[{i}]', METRICS, part) for i, part in enumerate(as_list(cfg.get(key)))]
-    for place, registry, part in parts:
-        for name, value in _defaults(registry, part).items():
-            found[f'{place}.{name}'.replace('[0]', '')] = part.get(name, value)
-    label = next((value for place, value in found.items() if 'decode_head' in place), None)
+    evaluators = [loader.replace('dataloader', 'evaluator') for loader in loaders]
+    pads = 'train_dataloader' in loaders  # the preprocessor pads labels in a training alone
+    model = ['model']
+    if 'data_preprocessor' not in (cfg.get('model') or {}):
+        model.append('data_preprocessor')  # which the runner takes for a model without one
+    found = {}
+    for registry, keys in ((MODELS, model), (METRICS, evaluators)):
+        for path, part in parts({key: cfg.get(key) for key in keys}):
+            if pads or 'data_preprocessor' not in path:
+                for name, value in _labels(registry, part).items():
+                    found[f'{path}.{name}'] = part.get(name, value)
+    label = next((value for path, value in found.items() if 'decode_head' in path), None)
     if label is None:
         return 255
-    for key, leaf in leaves(cfg, *loaders):
-        for i, step in enumerate(flat_steps(leaf.get('pipeline') or [])):
-            for name, value in _defaults(TRANSFORMS, step).items():
-                if name == 'pad_val':  # of Pad
-                    value = dict(value, **step[name]) if isinstance(step.get(name), dict) else value
-                    found[f'{key}.pipeline[{i}].pad_val.seg'] = value['seg']
-                elif name in step:
-                    found[f'{key}.pipeline[{i}].{name}'] = step[name]
-                elif value != label:
-                    step[name] = label
+    for path, step in parts({key: cfg.get(key) for key in loaders}):
+        for name, value in _labels(TRANSFORMS, step).items():
+            if name == 'pad_val':  # of Pad
+                value = dict(value, **step[name]) if isinstance(step.get(name), dict) else value
+                found[f'{path}.pad_val.seg'] = value['seg']
+            elif name in step:
+                found[f'{path}.{name}'] = step[name]
+            elif value != label:
+                step[name] = label
     if any(value != label for value in found.values()):
-        listed = ', '.join(f'{place} is {value}' for place, value in found.items())
+        listed = ', '.join(f'{path} is {value!r}' for path, value in found.items())
         raise ValueError(f'The label of ignored pixels differs: {listed}; give all the same.')
     return label
 
 
-def _defaults(registry, part: dict) -> dict:
+def _labels(registry: Registry, part: dict) -> dict:
     """The arguments of a part of a config that name the ignored label, and their defaults."""
-    found, kind = {}, kind_of(part, registry) if part.get('type') else None
-    for base in getattr(kind, '__mro__', ()):
+    found = {}
+    for base in getattr(kind_of(part, registry), '__mro__', ()):
         for name, parameter in inspect.signature(base.__init__).parameters.items():
             value = parameter.default
             is_label = name in ('ignore_index', 'seg_pad_val') and isinstance(value, int)

@@ -1,54 +1,110 @@
-"""A report as text and as JSON."""
+"""Every file of every split: the check, and its report as text and as JSON."""
 
 import json
 from collections import Counter
+from typing import NamedTuple
 
 import numpy as np
+from mmengine.config import Config
 from prettytable import PrettyTable, TableStyle
 
-from .full_check import Report
+from ..datasets.class_index import rare_classes
+from ..datasets.parallel import map_files
+from .problem import Problem, by_kind
+from .sample import check_sample
+from .splits import Split, load_splits
+from .whole_splits import check_labels, shared_images
 
 SHOWN = 3  # examples of each kind of problem
 
 
-def text(report: Report) -> str:
-    """Write the tables that ``tools/check_data.py`` prints.
+class Report(NamedTuple):
+    """What was found.
+
+    Attributes:
+        splits: The splits of the config.
+        pixels: Of each split, the pixels of each class in each image, (images, num_classes).
+        problems: All that is wrong.
+    """
+
+    splits: list[Split]
+    pixels: list[np.ndarray]
+    problems: list[Problem]
+
+    def rare_classes(self) -> list[str]:
+        """Those of the training images, see :func:`..datasets.class_index.rare_classes`."""
+        names, total = [], 0
+        for split, pixels in zip(self.splits, self.pixels):
+            if split.name.startswith('train') and len(pixels):
+                names, total = split.metainfo['classes'], total + pixels.sum(axis=0)
+        return rare_classes(names, np.atleast_1d(total))
+
+
+def check_data(cfg: Config) -> Report:
+    """Read every image and mask of every split, in parallel, and show the progress.
+
+    Found are files that are missing, empty, truncated, unreadable or absurdly large; masks
+    of another size than their image, in colour, with ids that are no class, or all ignored; what
+    loads, but not as it was meant, such as 12 bits in files of 16; classes without a pixel; and
+    splits that are empty, have blank lines, doubled images, or images that are also trained on.
 
     Args:
-        report: As by ``check_data``.
+        cfg: A runner's config.
 
-    Returns:
-        Splits, classes, rare classes and problems, without a line break at the end.
+    Raises:
+        ValueError: If it has no data.
     """
-    found = Counter(problem.split for problem in report.problems)
-    rows = [[split.name, len(split.infos), found[split.name]] for split in report.splits]
-    parts = [_table(['split', 'images', 'problems'], rows)]
-    for split, pixels in zip(report.splits, report.pixels):
-        if len(pixels):
-            rows = [
-                [row['class'], row['pixels'], f'{row["percent"]:.2f}', row['images']]
-                for row in class_counts(split.metainfo['classes'], pixels)
-            ]
-            parts.append(_table([f'{split.name}: class', 'pixels', 'in %', 'images'], rows))
+    splits = load_splits(cfg)
+    if not splits:
+        raise ValueError(
+            'The config has no data to check: none of train_dataloader, val_dataloader and '
+            'test_dataloader.'
+        )
+    tasks = [(split, info) for split in splits for info in split.infos]
+    samples = map_files(lambda task: check_sample(*task), tasks, 'Reading images and masks')
+    read = [(split, sample) for (split, _), sample in zip(tasks, samples)]
+    problems = [p for split in splits for p in split.problems if not p.is_missing_file]
+    problems += shared_images(splits, (sample.content for sample in samples))
+    problems += [problem for sample in samples for problem in sample.problems]
+    problems += check_labels(read)
+    pixels = [np.array([s.pixels for owner, s in read if owner is split]) for split in splits]
+    return Report(splits, pixels, problems)
+
+
+def text(report: Report) -> str:
+    """The tables that ``tools/check_data.py`` prints: splits, classes, rare classes, problems."""
+    written = [table.get_string() for table in tables(report)]
     rare = report.rare_classes()
     if rare:
-        parts.append(
+        written.append(
             'Rare in training (less than half the pixels of the median class), to try with '
             f'BootstrapDataset:\n  hard_classes={rare}'
         )
-    parts.append(_problems(report))
-    return '\n\n'.join(parts)
+    lines = [f'Problems: {len(report.problems)}'] if report.problems else ['No problems.']
+    for kind, problems in by_kind(report.problems).items():
+        lines.append(f'{kind} ({len(problems)})')
+        lines += [f'  {problem.message}' for problem in problems[:SHOWN]]
+        if len(problems) > SHOWN:
+            lines.append(f'  and {len(problems) - SHOWN} more')
+    return '\n\n'.join([*written, '\n'.join(lines)])
+
+
+def tables(report: Report) -> list[PrettyTable]:
+    """Tables of the splits, and of the classes of each, for Markdown and HTML."""
+    found = Counter(problem.split for problem in report.problems)
+    rows = [[split.name, len(split.infos), found[split.name]] for split in report.splits]
+    written = [_table(['split', 'images', 'problems'], rows)]
+    for split, pixels in zip(report.splits, report.pixels):
+        if len(pixels):
+            counts = class_counts(split.metainfo['classes'], pixels)
+            head = [f'{split.name}: class', 'pixels', 'in %', 'images']
+            written.append(_table(head, [[*row.values()] for row in counts]))
+            written[-1].custom_format['in %'] = lambda _, value: f'{value:.2f}'
+    return written
 
 
 def as_json(report: Report) -> str:
-    """Write all that was found, for programs.
-
-    Args:
-        report: As by ``check_data``.
-
-    Returns:
-        JSON with 'ok', 'splits', 'rare_classes' and 'problems'.
-    """
+    """All that was found as JSON with 'ok', 'splits', 'rare_classes' and 'problems'."""
     splits = [
         dict(
             name=split.name,
@@ -67,15 +123,9 @@ def as_json(report: Report) -> str:
 
 
 def class_counts(classes: tuple[str, ...], pixels: np.ndarray) -> list[dict]:
-    """Count the pixels of each class and the images that hold it.
+    """Of each class, 'class', 'pixels', 'percent' (of all) and 'images' that hold it.
 
-    Args:
-        classes: Their names.
-        pixels: Of each image, (images, num_classes).
-
-    Returns:
-        A dictionary for each class, with 'class', 'pixels', 'percent' (of all classes) and
-        'images'.
+    ``pixels`` are those of each image, (images, num_classes).
     """
     total = pixels.sum(axis=0)
     percent = 100 * total / max(total.sum(), 1)
@@ -86,24 +136,11 @@ def class_counts(classes: tuple[str, ...], pixels: np.ndarray) -> list[dict]:
     ]
 
 
-def _problems(report: Report) -> str:
-    if not report.problems:
-        return 'No problems.'
-    lines = [f'Problems: {len(report.problems)}']
-    for kind, number in Counter(problem.kind for problem in report.problems).items():
-        messages = [problem.message for problem in report.problems if problem.kind == kind]
-        lines.append(f'{kind} ({number})')
-        lines += [f'  {message}' for message in messages[:SHOWN]]
-        if number > SHOWN:
-            lines.append(f'  and {number - SHOWN} more')
-    return '\n'.join(lines)
-
-
-def _table(head: list[str], rows: list[list]) -> str:
+def _table(head: list[str], rows: list[list]) -> PrettyTable:
     """A Markdown table: names to the left, numbers to the right."""
     table = PrettyTable(head)
     table.set_style(TableStyle.MARKDOWN)
     table.align = 'r'
     table.align[head[0]] = 'l'
     table.add_rows(rows)
-    return table.get_string()
+    return table

@@ -1,41 +1,27 @@
 """One image and its mask."""
 
+import copy
 import hashlib
 from typing import NamedTuple
 
 import numpy as np
 
-from ..datasets.reading import BadSampleError, read_header, read_image
+from ..datasets.reading import BadSampleError, check_ids, read_header, read_image
 from .problem import Problem
 from .splits import Split
 
 
 class Sample(NamedTuple):
-    """What was found in an image and its mask.
+    """What was found in an image and its mask."""
 
-    Attributes:
-        problems: At most one of the image and one of the mask.
-        pixels: Of each class, (num_classes,); zeros where the mask is bad or there is none.
-        ignored: Pixels of the mask that do not count.
-        content: The same for images with the same pixels; None if there is none.
-    """
-
-    problems: list[Problem]
-    pixels: np.ndarray
-    ignored: int
-    content: tuple | None
+    problems: list[Problem]  # at most one of the image and one of the mask
+    pixels: np.ndarray  # of each class, (num_classes,); zeros where the mask is bad or not there
+    ignored: int  # pixels of the mask that do not count
+    content: tuple | None  # the same for images with the same pixels; None if there is none
 
 
 def check_sample(split: Split, info: dict) -> Sample:
-    """Load an image and its mask, whole, as the pipeline does.
-
-    Args:
-        split: The split that they belong to.
-        info: Their annotation.
-
-    Returns:
-        What was found.
-    """
+    """Load an image and its mask, of a split and with this annotation, as the pipeline does."""
     problems, results, content = [], dict(info, seg_fields=[]), None
     pixels, ignored = np.zeros(len(split.metainfo['classes']), np.int64), 0
     image, mask = info['img_path'], info.get('seg_map_path')
@@ -52,9 +38,11 @@ def check_sample(split: Split, info: dict) -> Sample:
     try:
         if 'img' in results:
             _check_turned(split, image, mask, results['img'].shape[:2])
-        labels = split.load_mask(results)['gt_seg_map']
-        counts = np.bincount(labels.ravel(), minlength=256)
-        if 0 <= split.ignore_index < 256:
+        counts = np.bincount(_labels(split, results).ravel(), minlength=max(256, len(pixels)))
+        if split.changes:
+            labels = np.arange(len(counts))
+            check_ids(mask, counts, (labels >= len(pixels)) & (labels != split.ignore_index))
+        if 0 <= split.ignore_index < len(counts):
             ignored, counts[split.ignore_index] = int(counts[split.ignore_index]), 0
         pixels[:] = counts[: len(pixels)]
         if not pixels.any():
@@ -66,6 +54,35 @@ def check_sample(split: Split, info: dict) -> Sample:
     except ValueError as error:  # not of the file
         problems.append(Problem(split.name, 'config', mask, str(error)))
     return Sample(problems, pixels, ignored, content)
+
+
+def _labels(split: Split, results: dict) -> np.ndarray:
+    """The mask; where its ids are no classes, as the user's own steps make classes of them.
+
+    Only there, since these steps may be slow, or wait for ever. What becomes of an id is seen in a
+    mask of this id alone, which crops and flips leave as it is.
+    """
+    results = split.load_mask(results)
+    path, mask = results['seg_map_path'], results['gt_seg_map']
+    present, places = np.unique(mask, return_inverse=True)
+    classes = {*range(len(split.metainfo['classes'])), split.ignore_index}
+    if not split.changes or classes.issuperset(present.tolist()):
+        return mask
+    try:
+        for label in present.tolist():
+            if label not in split.known_ids:
+                alone = dict(copy.deepcopy(results), gt_seg_map=np.full_like(mask, label))
+                for step in split.changes:
+                    alone = step(alone)
+                made = {*np.unique(alone['gt_seg_map']).tolist()}
+                made = made - {split.ignore_index} or made  # which may be padding
+                if len(made) > 1:
+                    raise ValueError(f'the steps of the pipeline make several of {label}')
+                split.known_ids[label] = made.pop()
+    except Exception as error:  # the step needs others before it
+        message = f'The ids of {path} were not checked: {error!r}.'
+        raise BadSampleError(message, 'not checked') from error
+    return np.array([split.known_ids[label] for label in present.tolist()])[places]
 
 
 def _check_depth(split: Split, path: str, image: np.ndarray) -> None:

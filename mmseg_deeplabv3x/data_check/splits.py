@@ -2,73 +2,67 @@
 
 import inspect
 import os.path as osp
-from collections import Counter
-from collections.abc import Iterable
-from functools import cache, partial
-from typing import NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
 
-from mmcv.transforms import LoadAnnotations, LoadImageFromFile
+import mmcv.transforms
+from mmcv.transforms import LoadImageFromFile
 from mmengine.config import Config
-from mmengine.dataset import BaseDataset
 from mmengine.registry import DefaultScope
 from mmseg.datasets import BaseSegDataset
-from mmseg.registry import DATASETS
+from mmseg.datasets.transforms import LoadAnnotations, PackSegInputs
+from mmseg.registry import DATASETS, TRANSFORMS
 
 from ..datasets.how_to_get import missing_data
-from ..datasets.lists import checked_data_list, read_lines
+from ..datasets.lists import checked_data_list
 from ..datasets.reading import is_local
 from ..transforms import LoadCheckedAnnotations, LoadCheckedImage
-from ..transforms.kinds import LABEL_LOADERS, builds_one_of
-from .config_parts import flat_steps, leaves, loader_arguments
-from .file_locations import check_locations
+from ..transforms.kinds import LABEL_LOADERS, builds_one_of, kind_of, parts
+from .file_locations import check_list, check_locations
 from .ignored_label import ignored_label
 from .problem import MISSING, Problem
-from .whole_splits import check_folders
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 NOT_READ = {}  # in the place of a backend's arguments: no step of the pipeline asks for it
+# Others that are derived from them may read files in a way of their own.
+KNOWN_LOADERS = (
+    LoadImageFromFile, mmcv.transforms.LoadAnnotations, LoadAnnotations,
+    LoadCheckedImage, LoadCheckedAnnotations,
+)  # fmt: skip
+_KNOWN_PACKAGES = ('mmcv', 'mmseg', __name__.partition('.')[0])
+# Of what cannot be listed: the kind of the problem; others are of no dataset that mmseg knows.
+_ERRORS = {FileNotFoundError: MISSING, AssertionError: MISSING, ValueError: 'unreadable'}
+_FOREIGN = (TypeError, AttributeError, KeyError)
 
 
-class Split(NamedTuple):
-    """One dataset of a config.
+@dataclass
+class Split:
+    """One dataset of a config."""
 
-    Attributes:
-        name: The loaders that read it, such as 'train' or 'val, test'; with a number where a
-            loader reads several.
-        metainfo: Classes and palette.
-        infos: Annotation of each image, as mmseg's transforms get it; without those whose files
-            are none, or lie outside of the data root where that is forbidden.
-        problems: What is wrong with the list of images, and files that lie outside or are none.
-        missing: Local images and masks that do not exist.
-        load_image: Loads what the pipeline's own loader does, and says what is wrong; None if that
-            loader is of a kind that is not known here.
-        load_mask: The same for masks.
-        ignore_index: Label of the pixels that do not count.
-    """
-
-    name: str
-    metainfo: dict
+    name: str  # the loaders that read it, as 'val, test'; with a number where one reads several
+    metainfo: dict  # classes and palette
+    # mmseg's annotations; without those whose files are none, or lie outside where it is forbidden
     infos: list[dict]
+    # with the list of images, and local files that are missing, lie outside or are none
     problems: list[Problem]
-    missing: list[Problem]
+    # loads what the pipeline's own loader does, and says what is wrong; None if that is not known
     load_image: LoadCheckedImage | None = None
     load_mask: LoadCheckedAnnotations | None = None
-    ignore_index: int = 255
+    ignore_index: int = 255  # label of the pixels that do not count
+    # steps after the loader of masks that may give its ids another meaning: no mmseg's, not ours
+    changes: list[Callable] = field(default_factory=list)
+    known_ids: dict[int, int] = field(default_factory=dict)  # what became of ids by these steps
 
 
 def load_splits(cfg: Config, loaders: tuple[str, ...] = LOADERS) -> list[Split]:
-    """List the images of a config's datasets, through any wrapper around them.
+    """List the images of the datasets of a runner's config, through any wrapper around them.
 
-    Args:
-        cfg: A runner's config.
-        loaders: The data loaders to look at.
-
-    Returns:
-        Every dataset once, training first, also where val and test are the same.
+    Every dataset comes once, training first, also where val and test are the same.
     """
     found = []  # [name, key, config] of each
     for loader in loaders:
-        datasets = leaves(cfg, loader)
+        datasets = leaves(cfg.get(loader) or {}, loader)
         for i, (key, leaf) in enumerate(datasets):
             name = loader.replace('_dataloader', '') + (f'[{i}]' if len(datasets) > 1 else '')
             for known in found:
@@ -79,95 +73,72 @@ def load_splits(cfg: Config, loaders: tuple[str, ...] = LOADERS) -> list[Split]:
             else:
                 found.append([name, key, leaf])
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope') or 'mmseg'):
-        extra = cfg.get('extra_data_roots') or []
-        extra = [extra] if isinstance(extra, str) else extra
-        allow_outside = cfg.get('allow_outside_links', True)
-        ignore_index = ignored_label(cfg, loaders)
-        return [_load(*split, extra, allow_outside, ignore_index) for split in found]
+        label = ignored_label(cfg, loaders)
+        return [_load(cfg, label, *split) for split in found]
 
 
-def shared_images(splits: list[Split], contents: Iterable = ()) -> list[Problem]:
-    """Images that are trained on as well as evaluated on.
-
-    Args:
-        splits: As by :func:`load_splits`.
-        contents: Of all images of all splits, one after the other, what only images of the same
-            content have in common; None for those that are not known. Without it paths alone are
-            compared.
-
-    Returns:
-        A problem for each image of an evaluation that is also trained on.
-    """
-    trained, problems, contents = {}, [], iter(contents)
-    real_folder = cache(osp.realpath)  # a file is one look, its folders one for all
-    for split in splits:
-        for info in split.infos:
-            image = info['img_path']
-            folder, file = osp.split(image)
-            path = osp.join(real_folder(folder), file)
-            keys = osp.realpath(path) if osp.islink(path) else path, next(contents, None)
-            where, other = next((trained[key] for key in keys if key in trained), (None, None))
-            if split.name.startswith('train'):
-                trained.update((key, (split.name, image)) for key in keys if key)
-            elif where:
-                renamed = f' as {other}' if other != image else ''
-                message = f'{image} is in {split.name} and also in {where}{renamed}.'
-                problems.append(Problem(split.name, 'shared', image, message, info))
-    return problems
+def leaves(cfg: dict, key: str) -> list[tuple[str, dict]]:
+    """Configs of the datasets of a data loader, inside any wrappers, with their dotted keys."""
+    inner = [(f'{key}.dataset', cfg['dataset'])] if cfg.get('dataset') else []
+    inner += [(f'{key}.datasets.{i}', part) for i, part in enumerate(cfg.get('datasets') or [])]
+    if not inner:
+        return [(key, cfg)] if '.' in key else []
+    return [leaf for place, part in inner for leaf in leaves(part, place)]
 
 
-def _load(
-    name: str, key: str, cfg: dict, extra_roots: list[str], allow_outside: bool, ignore_index: int
-) -> Split:
+def _load(whole: Config, ignore_index: int, name: str, key: str, cfg: dict) -> Split:
     kind = cfg['type']
-
-    def none(problem, path, message):
-        return Split(name, {}, [], [Problem(name, problem, path, message)], [])
-
     root = cfg.get('data_root') or _default_root(kind)
     pipeline, default = cfg.get('pipeline') or [], dict(backend_args=cfg.get('backend_args'))
-    image_args = loader_arguments(pipeline, LoadImageFromFile, None if pipeline else default)
+    image_args = _loader_arguments(pipeline, LoadImageFromFile, None if pipeline else default)
     unknown = None if image_args is None else default
-    mask_args = loader_arguments(pipeline, LoadAnnotations, unknown)
+    mask_args = _loader_arguments(pipeline, mmcv.transforms.LoadAnnotations, unknown)
+    masks = [step for _, step in parts(pipeline) if builds_one_of(step, LABEL_LOADERS)]
     backends = {
         key: (default if args is None else args).get('backend_args')
         for key, args in (('img_path', image_args), ('seg_map_path', mask_args))
     }
-    labels = any(builds_one_of(step, LABEL_LOADERS) for step in flat_steps(pipeline))
-    if name == 'test' and pipeline and not labels:
+    if name == 'test' and pipeline and not masks:
         backends['seg_map_path'] = NOT_READ
-    missing = [path for path in _paths(root, cfg, backends) if not osp.exists(path)]
-    if missing:  # mmseg would list a folder in place of a missing list of images
-        message = missing_data(kind, missing[0], root)
-        message += f'; or set {key}.data_root to the folder that holds it.'
-        return none(MISSING, missing[0], message)
+    for path in _paths(root, cfg, backends):
+        if not osp.exists(path):  # mmseg would list a folder in place of a missing list of images
+            message = missing_data(kind, path, root)
+            message += f'; or set {key}.data_root to the folder that holds it.'
+            return Split(name, {}, [], [Problem(name, MISSING, path, message)])
     try:
         # not serialized, so that an empty one loads too
         dataset = DATASETS.build(dict(cfg, pipeline=[], lazy_init=True, serialize_data=False))
         if isinstance(dataset, BaseSegDataset):
             dataset.load_data_list = partial(checked_data_list, dataset, dataset.load_data_list)
         dataset.full_init()
-        infos = [dataset.get_data_info(i) for i in range(len(dataset))]
+        infos, classes = dataset.data_list, dataset.metainfo.get('classes')
         if not all('img_path' in info for info in infos):
             raise TypeError("its annotations have no 'img_path'")
-        if not dataset.metainfo.get('classes'):
+        if not classes:
             raise TypeError("its metainfo has no 'classes'")
-    except (FileNotFoundError, AssertionError) as error:
-        return none(MISSING, root, f'{kind} cannot list its images: {error}')
-    except ValueError as error:  # of the list
-        source = cfg.get('ann_file') or root
-        return none('unreadable', source, f'{kind} cannot list its images: {error}')
-    except (TypeError, AttributeError, KeyError) as error:  # of no kind that mmseg knows
-        return none('not checked', root, f'{kind} cannot be checked: {error}.')
+    except (*_ERRORS, *_FOREIGN) as error:
+        what = next((_ERRORS[e] for e in _ERRORS if isinstance(error, e)), 'not checked')
+        message = f'{kind} cannot be checked: {str(error).rstrip(".")}.'
+        return Split(name, {}, [], [Problem(name, what, cfg.get('ann_file') or root, message)])
 
-    named = [folder for folder in (dataset.data_root, *dataset.data_prefix.values()) if folder]
-    roots = [*named, *extra_roots] if named else []
-    missing, misplaced = check_locations(name, infos, backends, roots, allow_outside)
-    problems = _list_problems(name, dataset, infos) + misplaced
-    refused = {id(problem.info) for problem in misplaced}
+    roots = [folder for folder in (dataset.data_root, *dataset.data_prefix.values()) if folder]
+    extra = whole.get('extra_data_roots') or []
+    roots += ([extra] if isinstance(extra, str) else extra) if roots else []
+    allow_links = whole.get('allow_outside_links', True)
+    misplaced = check_locations(name, infos, backends, roots, allow_links)
+    problems = check_list(name, dataset, infos) + misplaced
+    refused = {id(problem.info) for problem in misplaced if not problem.is_missing_file}
     infos = [info for info in infos if id(info) not in refused]
+    changes = _changes(pipeline, masks)
+    for step in () if changes else masks:  # which may make fewer classes of the loader's
+        if step.get('num_classes') not in (None, len(classes)):
+            message = (
+                f'{key}.pipeline: {step["type"]} has num_classes={step["num_classes"]}, but the '
+                f'data of {name} has {len(classes)} classes: set num_classes={len(classes)}.'
+            )
+            problems.append(Problem(name, 'config', root, message))
     loaders = []
-    asked = dict(num_classes=len(dataset.metainfo['classes']), ignore_index=ignore_index)
+    asked = dict(num_classes=None if changes else len(classes), ignore_index=ignore_index)
     for loader, args, more in (
         (LoadCheckedImage, image_args, {}),
         (LoadCheckedAnnotations, mask_args, asked),
@@ -180,38 +151,39 @@ def _load(
                 Problem(name, 'not checked', root, f'Files of {name} were not read: {why}.')
             )
             loaders.append(None)
-    return Split(name, dataset.metainfo, infos, problems, missing, *loaders, ignore_index)
+    return Split(name, dataset.metainfo, infos, problems, *loaders, ignore_index, changes)
 
 
-def _list_problems(name: str, dataset: BaseDataset, infos: list[dict]) -> list[Problem]:
-    """What is wrong with a list of images."""
-    source = dataset.ann_file or dataset.data_prefix.get('img_path', '')
-    found = []
-    if isinstance(dataset, BaseSegDataset) and osp.isfile(source):
-        blank = [str(i) for i, line in enumerate(read_lines(source), 1) if not line]
-        if blank:
-            message = (
-                f'{source} has {len(blank)} blank lines, which are skipped: line '
-                f'{", ".join(blank[:5])}{" and more" if len(blank) > 5 else ""}.'
-            )
-            found.append(Problem(name, 'blank lines', source, message))
-    elif isinstance(dataset, BaseSegDataset) and not dataset.ann_file:
-        found += check_folders(name, dataset, infos)
-    if not infos:
-        found.append(Problem(name, 'empty split', source, f'The split {source} is empty.'))
-    for path, times in Counter(info['img_path'] for info in infos).items():
-        if times > 1:
-            message = f'{path} is listed {times} times in {source}.'
-            found.append(Problem(name, 'doubled', path, message))
-    return found
+def _loader_arguments(pipeline: list[dict], base: type, default: dict | None) -> dict | None:
+    """Arguments of the first step of a pipeline that is a kind of ``base``.
+
+    None if it is none of ``KNOWN_LOADERS``, ``default`` if there is no such step.
+    """
+    step = next((step for step in pipeline if builds_one_of(step, base)), None)
+    if step is None:
+        return default
+    known = kind_of(step) in KNOWN_LOADERS
+    return {key: value for key, value in step.items() if key != 'type'} if known else None
+
+
+def _changes(pipeline: list[dict], masks: list[dict]) -> list[Callable]:
+    """The steps of others between the first of a pipeline that loads masks and the packing."""
+    first = next((i for i, step in enumerate(pipeline) if step in masks), len(pipeline))
+    packs = [i for i, step in enumerate(pipeline) if builds_one_of(step, PackSegInputs)]
+    kinds = [(step, kind_of(step)) for step in pipeline[first + 1 : min(packs, default=None)]]
+    return [
+        TRANSFORMS.build(step)
+        for step, kind in kinds
+        if kind and kind.__module__.partition('.')[0] not in _KNOWN_PACKAGES
+    ]
 
 
 def _paths(root: str, cfg: dict, backends: dict[str, dict | None]) -> list[str]:
     """The local files and folders that a dataset's config names."""
     folders = (cfg.get('data_prefix') or {}).items()
-    parts = [(part, backends.get(key)) for key, part in folders]
-    parts = [('', backends['img_path']), (cfg.get('ann_file'), cfg.get('backend_args')), *parts]
-    paths = [(osp.join(root, part) if part else root, args) for part, args in parts]
+    named = [(part, backends.get(key)) for key, part in folders]
+    named = [('', backends['img_path']), (cfg.get('ann_file'), cfg.get('backend_args')), *named]
+    paths = [(osp.join(root, part) if part else root, args) for part, args in named]
     return [path for path, args in paths if path and args is not NOT_READ and is_local(path, args)]
 
 

@@ -1,95 +1,68 @@
 """What no single file shows."""
 
 import os.path as osp
-from collections import Counter
-from collections.abc import Sequence
-
-import numpy as np
-from mmengine.fileio import list_dir_or_file
-from mmseg.datasets import BaseSegDataset
+from collections.abc import Iterable
+from functools import cache
 
 from ..datasets.lists import first_few
 from .problem import Problem
+from .sample import Sample
+from .splits import Split
 
-_SUFFIXES = {'.bmp', '.jp2', '.jpeg', '.jpg', '.png', '.ppm', '.tif', '.tiff', '.webp'}
 
+def shared_images(splits: list[Split], contents: Iterable = ()) -> list[Problem]:
+    """A problem for each image of an evaluation that is also trained on.
 
-def check_labels(
-    name: str, classes: Sequence[str], pixels: np.ndarray, ignored: int, complete: bool = True
-) -> list[Problem]:
-    """Find masks that together cannot teach, or score, all classes.
-
-    Args:
-        name: Of the splits that are used together.
-        classes: Names.
-        pixels: Of each class in all masks that were read, (num_classes,).
-        ignored: Pixels that do not count in them.
-        complete: Whether all masks were read.
-
-    Returns:
-        At most one problem.
+    ``contents`` are, of all images of all splits, what only images of the same content have in
+    common; None for those that are not known. Without it paths alone are compared.
     """
-    present = [label for label, count in zip(classes, pixels) if count]
-    absent = [label for label, count in zip(classes, pixels) if not count]
-    if not present and ignored:
-        message = f'All pixels of all masks of {name} that were read are ignored.'
-        return [Problem(name, 'nothing labelled', name, message)]
-    if len(present) == 1 and absent:
-        beside = ', and pixels that are ignored: where these should be a class, change their id'
-        message = (
-            f'The masks of {name} that were read hold one class alone, {present[0]}'
-            f'{beside if ignored else ""}. All predictions of {present[0]} would be right.'
-        )
-        return [Problem(name, 'one class', name, message)]
-    if present and absent and complete:
-        message = f'No mask of {name} has a pixel of {first_few(absent)}.'
-        return [Problem(name, 'absent class', name, message)]
-    return []
+    trained, problems, contents = {}, [], iter(contents)
+    real_folder = cache(osp.realpath)  # a file is one look, its folders one for all
+    for split in splits:
+        for info in split.infos:
+            image = info['img_path']
+            folder, file = osp.split(image)
+            path = osp.join(real_folder(folder), file)
+            keys = osp.realpath(path) if osp.islink(path) else path, next(contents, None)
+            where, other = next((trained[key] for key in keys if key in trained), (None, None))
+            if split.name.startswith('train'):
+                trained.update((key, (split.name, image)) for key in keys if key)
+            elif where:
+                renamed = f' as {other}' if other != image else ''
+                message = f'{image} is in {split.name} and also in {where}{renamed}.'
+                problems.append(Problem(split.name, 'shared', image, message, info))
+    return problems
 
 
-def check_folders(name: str, dataset: BaseSegDataset, infos: list[dict]) -> list[Problem]:
-    """Find what lies in the folders of a dataset and belongs to no image that it lists.
+def check_labels(read: Iterable[tuple[Split, Sample]], complete: bool = True) -> list[Problem]:
+    """Find masks that together cannot teach, or score, all classes; ``complete``: these are all.
 
-    Args:
-        name: The split.
-        dataset: One that lists folders, by suffix.
-        infos: Annotation of each image.
-
-    Returns:
-        Problems, one for all images of another suffix and one for all masks without an image.
+    The parts of a ``ConcatDataset``, train[0] and train[1], complete each other: there is at most
+    one problem for the splits that are used together.
     """
-    folders, found = dataset.data_prefix, []
-    images, masks = folders.get('img_path') or '', folders.get('seg_map_path') or ''
-    wanted = osp.splitext(f'x{dataset.img_suffix}')[1]
-    others = Counter(
-        osp.splitext(file)[1]
-        for file in _files(images, dataset)
-        if images != masks or not file.endswith(dataset.seg_map_suffix)
-    )
-    others = {
-        suffix: n
-        for suffix, n in others.items()
-        if suffix != wanted and suffix.lower() in _SUFFIXES
-    }
-    if others:
-        listed = ', '.join(f'{count} {suffix}' for suffix, count in others.items())
-        message = (
-            f'{images} holds images that are not listed, since img_suffix is '
-            f'{dataset.img_suffix!r}: {listed}.'
-        )
-        found.append(Problem(name, 'other suffix', images, message))
-    used = {info.get('seg_map_path') for info in infos}
-    unused = [
-        file
-        for file in (_files(masks, dataset) if masks and images != masks else ())
-        if file.endswith(dataset.seg_map_suffix) and osp.join(masks, file) not in used
-    ]
-    if unused:
-        message = f'{masks} holds masks without an image: {first_few(sorted(unused))}.'
-        found.append(Problem(name, 'no image', masks, message))
-    return found
-
-
-def _files(folder: str, dataset: BaseSegDataset) -> list[str]:
-    arguments = dict(list_dir=False, recursive=True, backend_args=dataset.backend_args)
-    return list(list_dir_or_file(folder, **arguments))
+    together, problems = {}, []
+    for split, sample in read:
+        together.setdefault(split.name.split('[')[0], []).append((split, sample))
+    for name, samples in together.items():
+        first = samples[0][0]
+        pixels = sum(sample.pixels for _, sample in samples)
+        ignored = sum(sample.ignored for _, sample in samples)
+        found = [*zip(first.metainfo['classes'], pixels)]
+        present, absent = [c for c, n in found if n], [c for c, n in found if not n]
+        if not present and ignored:
+            kind = 'nothing labelled'
+            message = f'All pixels of all masks of {name} that were read are ignored.'
+        elif len(present) == 1 and absent:
+            kind = 'one class'
+            beside = ', and pixels that are ignored: where these should be a class, change their id'
+            message = (
+                f'The masks of {name} that were read hold one class alone, {present[0]}'
+                f'{beside if ignored else ""}. All predictions of {present[0]} would be right.'
+            )
+        elif present and absent and complete:
+            kind = 'absent class'
+            message = f'No mask of {name} has a pixel of {first_few(absent)}.'
+        else:
+            continue
+        problems.append(Problem(first.name, kind, name, message))
+    return problems

@@ -1,6 +1,5 @@
 """Bootstrapping on hard images."""
 
-import copy
 import os
 from collections.abc import Sequence
 
@@ -13,10 +12,11 @@ from mmseg.registry import DATASETS
 
 from .class_index import count_labels, default_cache_file, id_table
 from .file_backends import file_backend, first_leaf
+from .wrapper import DatasetWrapper, check_whole_number
 
 
 @DATASETS.register_module()
-class BootstrapDataset:
+class BootstrapDataset(DatasetWrapper):
     """Let images that hold a hard class appear several times.
 
     The paper's model for the PASCAL VOC test server sees images with five hard classes more often
@@ -49,112 +49,24 @@ class BootstrapDataset:
         cache_file: str | os.PathLike | None = None,
         lazy_init: bool = False,
     ):
-        for name, value in (('times', times), ('min_pixels', min_pixels)):
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f'{name} must be a whole number of at least 1, got {value!r}.')
-        self.dataset = DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
+        check_whole_number('times', times)
+        check_whole_number('min_pixels', min_pixels)
         self.times = times
         self.min_pixels = min_pixels
         self.cache_file = cache_file
-        self._metainfo = self.dataset.metainfo
+        super().__init__(dataset, lazy_init=True)
         self.hard_ids = _class_ids(hard_classes, self._metainfo.get('classes', ()))
-        self._fully_initialized = False
         if not lazy_init:
             self.full_init()
 
-    @property
-    def metainfo(self) -> dict:
-        """Meta information of the wrapped dataset."""
-        return copy.deepcopy(self._metainfo)
-
-    def full_init(self) -> None:
-        """Read the wrapped dataset and its class index."""
-        if self._fully_initialized:
-            return
-        self.dataset.full_init()
-        pixels = self._count_pixels()
-        self._holds = pixels >= self.min_pixels
-        hard = self._holds[:, self.hard_ids]
-        self._check_and_report(hard)
-        repeats = np.where(hard.any(axis=1), self.times, 1)
-        self.indices = np.repeat(np.arange(len(repeats)), repeats)
-        self._fully_initialized = True
-
-    @force_full_init
-    def get_data_info(self, idx: int) -> dict:
-        """Annotation of one image.
-
-        Args:
-            idx: Index in this dataset.
-
-        Returns:
-            The wrapped dataset's annotation.
-        """
-        return self.dataset.get_data_info(int(self.indices[idx]))
-
     @force_full_init
     def get_cat_ids(self, idx: int) -> list[int]:
-        """Classes of one image, as the framework's ``ClassBalancedDataset`` asks for them.
-
-        Args:
-            idx: Index in this dataset.
-
-        Returns:
-            Ids of the classes of which the image holds at least ``min_pixels`` pixels.
-        """
+        """The classes that an image holds; the framework's ``ClassBalancedDataset`` asks."""
         return np.flatnonzero(self._holds[self.indices[idx]]).tolist()
 
-    @force_full_init
-    def __getitem__(self, idx: int) -> dict:
-        return self.dataset[int(self.indices[idx])]
-
-    @force_full_init
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def _count_pixels(self) -> np.ndarray:
-        """Pixels of each class in each image of the wrapped dataset, (images, classes)."""
-        infos = [self.dataset.get_data_info(i) for i in range(len(self.dataset))]
-        if any('seg_map_path' not in info for info in infos):
-            raise ValueError(
-                'BootstrapDataset needs masks; give the wrapped dataset a '
-                "data_prefix with 'seg_map_path'."
-            )
-        masks = sorted({info['seg_map_path'] for info in infos})
-        row = {mask: i for i, mask in enumerate(masks)}
-        raw = self._read_class_index(masks)
-
-        pixels = np.zeros((len(infos), len(self._metainfo['classes'])), np.int32)
-        tables = {}
-        for counted, info in zip(pixels, infos):
-            label_map = info.get('label_map')
-            key = info['reduce_zero_label'], str(label_map)
-            if key not in tables:
-                tables[key] = id_table(info['reduce_zero_label'], label_map)
-            mapped = np.bincount(tables[key], raw[row[info['seg_map_path']]], minlength=256)
-            counted[:] = mapped[: len(counted)]
-        return pixels
-
-    def _read_class_index(self, masks: list[str]) -> np.ndarray:
-        """Raw counts (masks, 256) from rank 0, whose disk may be the only one with the cache."""
-        shared = [None]
-        if is_main_process():
-            try:
-                cache_file = self.cache_file or default_cache_file(
-                    first_leaf(self.dataset).data_root or os.path.dirname(masks[0])
-                )
-                shared[0] = count_labels(
-                    masks, cache_file, file_backend(self.dataset, LoadAnnotations)
-                )
-            except Exception as error:  # raised on every rank: the others would wait for ever
-                shared[0] = error
-        broadcast_object_list(shared)
-        if isinstance(shared[0], Exception):
-            raise shared[0]
-        return shared[0]
-
-    def _check_and_report(self, hard: np.ndarray) -> None:
-        """Say which images appear more than once, given which hold which hard class."""
+    def _choose(self) -> np.ndarray:
+        self._holds = self._count_pixels() >= self.min_pixels
+        hard = self._holds[:, self.hard_ids]
         names = [self._metainfo['classes'][i] for i in self.hard_ids]
         images = dict(zip(names, hard.sum(axis=0)))
         for name, count in images.items():
@@ -168,6 +80,40 @@ class BootstrapDataset:
             f'{self.times} times ({", ".join(f"{name} {n}" for name, n in images.items())}).',
             'current',
         )
+        return np.repeat(np.arange(len(hard)), np.where(hard.any(axis=1), self.times, 1))
+
+    def _count_pixels(self) -> np.ndarray:
+        """Pixels of each class in each image of the wrapped dataset, (images, classes)."""
+        infos = [self.dataset.get_data_info(i) for i in range(len(self.dataset))]
+        if any('seg_map_path' not in info for info in infos):
+            cure = "give the wrapped dataset a data_prefix with 'seg_map_path'"
+            raise ValueError(f'BootstrapDataset needs masks; {cure}.')
+        masks = sorted({info['seg_map_path'] for info in infos})
+        raw = dict(zip(masks, self._read_class_index(masks)))
+
+        pixels = np.zeros((len(infos), len(self._metainfo['classes'])), np.int32)
+        for counted, info in zip(pixels, infos):
+            count = raw[info['seg_map_path']]
+            table = id_table(info['reduce_zero_label'], info.get('label_map'), len(count))
+            mapped = np.bincount(table, count, minlength=len(counted))
+            counted[:] = mapped[: len(counted)]
+        return pixels
+
+    def _read_class_index(self, masks: list[str]) -> np.ndarray:
+        """Raw counts (masks, ids) from rank 0, whose disk may be the only one with the cache."""
+        shared = [None]
+        if is_main_process():
+            try:
+                root = first_leaf(self.dataset).data_root or os.path.dirname(masks[0])
+                cache_file = self.cache_file or default_cache_file(root)
+                backend_args = file_backend(self.dataset, LoadAnnotations)
+                shared[0] = count_labels(masks, cache_file, backend_args)
+            except Exception as error:  # raised on every rank: the others would wait for ever
+                shared[0] = error
+        broadcast_object_list(shared)
+        if isinstance(shared[0], Exception):
+            raise shared[0]
+        return shared[0]
 
 
 def _class_ids(hard_classes: Sequence[str | int], classes: Sequence[str]) -> list[int]:
@@ -178,7 +124,6 @@ def _class_ids(hard_classes: Sequence[str | int], classes: Sequence[str]) -> lis
     ids.update((i, i) for i in range(len(classes)))
     for hard in hard_classes:
         if not isinstance(hard, (str, int)) or hard not in ids:
-            raise ValueError(
-                f'Hard class {hard!r} is unknown; the dataset has {", ".join(classes)}.'
-            )
+            known = ', '.join(classes)
+            raise ValueError(f'Hard class {hard!r} is unknown; the dataset has {known}.')
     return sorted({ids[hard] for hard in hard_classes})

@@ -11,40 +11,35 @@ from mmengine.logging import print_log
 
 from ..files import written_aside
 from .parallel import map_files
-from .reading import is_local, read_mask
+from .reading import WIDE_VOID, is_local, read_mask
 
-_IDS = 256  # labels are uint8
+_IDS = 256  # at least: most masks are of 8 bits
 
 
 def count_labels(
     masks: Sequence[str], cache_file: str | os.PathLike, backend_args: dict | None = None
 ) -> np.ndarray:
-    """Count the pixels of each raw label id in each mask.
+    """Count the pixels of each raw label id in each mask, palette or gray.
 
-    Counts are kept in ``cache_file``, and taken from there for every mask whose size and
-    time of modification are still the same. Files are named relative to the cache file, which so
-    may move together with the data. Masks that are not asked for stay in the cache.
-    Masks behind another file backend have no such time, and are counted anew each time.
-
-    Args:
-        masks: Paths of palette or gray masks.
-        cache_file: An ``.npz`` file, made where it is missing and written aside and renamed.
-        backend_args: Arguments of mmengine's file backend; by default the path tells which.
+    Counts are kept in ``cache_file``, an ``.npz``, and taken from there for every mask whose size
+    and time of modification are still the same. Files are named relative to it, so it may move
+    together with the data. Masks that are not asked for stay in it. Masks behind another file
+    backend have no such time, and are counted anew each time.
 
     Returns:
-        Int32 (number of masks, 256).
-
-    Raises:
-        FileNotFoundError: If masks are missing.
-        BadSampleError: If a mask is RGB or cannot be decoded; a ValueError.
+        Int32 (number of masks, 256); wider, up to the highest id, if masks of 16 bits hold more.
+        65535, "no label", does not count.
     """
 
     def count(mask):
-        return _count(mask, backend_args)
+        ids = read_mask(mask, backend_args, wide=True).ravel()
+        if ids.dtype != np.uint8:
+            ids = ids[ids != WIDE_VOID]
+        return np.bincount(ids, minlength=_IDS).astype(np.int32)
 
     title = 'Counting the classes of masks'
     if not all(is_local(mask, backend_args) for mask in masks):
-        return np.stack(map_files(count, masks, title))
+        return _stack(map_files(count, masks, title))
     cache_file = Path(cache_file).absolute()
     cache = _read(cache_file)
     names = [os.path.relpath(mask, cache_file.parent) for mask in masks]
@@ -61,18 +56,11 @@ def count_labels(
                 'current',
                 logging.WARNING,
             )
-    return np.stack([cache[name][1] for name in names])
+    return _stack([cache[name][1] for name in names])
 
 
 def default_cache_file(data_root: str | os.PathLike) -> Path:
-    """Where a dataset's counts are kept: in its root, or, if that is read-only, with the user.
-
-    Args:
-        data_root: The root of the dataset.
-
-    Returns:
-        The path of an ``.npz`` file, which need not exist.
-    """
+    """Where a dataset's counts are kept: in its root, or, if that is read-only, with the user."""
     data_root = Path(data_root).absolute()
     if os.access(data_root, os.W_OK):
         return data_root / 'class_index.npz'
@@ -81,44 +69,47 @@ def default_cache_file(data_root: str | os.PathLike) -> Path:
     return user / 'mmseg_deeplabv3x' / f'class_index_{key}.npz'
 
 
-def id_table(reduce_zero_label: bool, label_map: dict | None) -> np.ndarray:
-    """What mmseg's ``LoadAnnotations`` makes of each raw label id.
+def id_table(reduce_zero_label: bool, label_map: dict | None, ids: int = _IDS) -> np.ndarray:
+    """What mmseg's ``LoadAnnotations`` makes of each raw label id, uint8 (256,), or uint16 (ids,).
 
-    Args:
-        reduce_zero_label: Whether id 0 becomes 255 and each other id one less.
-        label_map: New id of each id, applied afterwards; None for none.
-
-    Returns:
-        Uint8 (256,): the id that a raw id turns into.
+    With ``reduce_zero_label`` id 0 becomes 255 (65535 of more than 256 ids) and each other id one
+    less; then ``label_map`` gives each id that it names another.
     """
-    table = np.arange(_IDS)
+    table, void = np.arange(ids), 255 if ids <= _IDS else WIDE_VOID
     if reduce_zero_label:
-        table = np.where((table == 0) | (table == 255), 255, table - 1)
+        table = np.where((table == 0) | (table == void), void, table - 1)
     mapped = table.copy()
     for old, new in (label_map or {}).items():
         mapped[table == old] = new
-    return mapped.astype(np.uint8)
+    return mapped.astype(np.min_scalar_type(void))
+
+
+def rare_classes(names: Sequence[str], pixels: Sequence[int]) -> list[str]:
+    """Classes with less than half the pixels of the median class, the rarest first.
+
+    Candidates for the ``hard_classes`` of ``BootstrapDataset``. Rare is not the same as hard: the
+    IoU of each class after a first run tells better. Classes without a pixel do not count.
+    """
+    present = sorted((count, name) for count, name in zip(pixels, names) if count)
+    if not present:
+        return []
+    median = np.median([count for count, _ in present])
+    return [name for count, name in present if count < median / 2]
+
+
+def _stack(counts: list[np.ndarray]) -> np.ndarray:
+    ids = max(map(len, counts), default=_IDS)
+    return np.stack([np.pad(count, (0, ids - len(count))) for count in counts])
 
 
 def _states(masks: Sequence[str]) -> list[tuple[int, int]]:
     """Size and time of modification of each file."""
-    states, missing = [], []
-    for mask in masks:
-        try:
-            state = os.stat(mask)
-            states.append((state.st_size, state.st_mtime_ns))
-        except FileNotFoundError:
-            missing.append(mask)
+    missing = [mask for mask in masks if not os.path.exists(mask)]
     if missing:
-        raise FileNotFoundError(
-            f'{len(missing)} of {len(masks)} masks are missing, for example '
-            f'{", ".join(missing[:3])}.'
-        )
-    return states
-
-
-def _count(mask: str, backend_args: dict | None) -> np.ndarray:
-    return np.bincount(read_mask(mask, backend_args).ravel(), minlength=_IDS).astype(np.int32)
+        count = f'{len(missing)} of {len(masks)} masks are missing'
+        raise FileNotFoundError(f'{count}, for example {", ".join(missing[:3])}.')
+    states = [os.stat(mask) for mask in masks]
+    return [(state.st_size, state.st_mtime_ns) for state in states]
 
 
 def _read(cache_file: Path) -> dict[str, tuple[tuple[int, int], np.ndarray]]:
@@ -126,7 +117,8 @@ def _read(cache_file: Path) -> dict[str, tuple[tuple[int, int], np.ndarray]]:
     try:
         with np.load(cache_file) as stored:
             names, states, counts = stored['names'], stored['states'], stored['counts']
-        if states.shape != (len(names), 2) or counts.shape != (len(names), _IDS):
+        known = states.shape == (len(names), 2) and len(counts) == len(names)
+        if not known or counts.shape[1] < _IDS:
             raise ValueError(f'shapes {states.shape} and {counts.shape}')
         return {
             str(name): ((int(size), int(time)), count)
@@ -145,5 +137,5 @@ def _write(cache_file: Path, cache: dict) -> None:
             file,
             names=np.array(list(cache)),
             states=np.array([state for state, _ in cache.values()], np.int64),
-            counts=np.array([count for _, count in cache.values()], np.int32),
+            counts=_stack([count for _, count in cache.values()]),
         )

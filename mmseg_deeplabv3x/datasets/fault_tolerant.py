@@ -1,6 +1,5 @@
 """Train on although some samples are bad."""
 
-import copy
 import logging
 
 import torch
@@ -9,10 +8,11 @@ from mmengine.logging import print_log
 from mmseg.registry import DATASETS
 
 from .reading import BadSampleError
+from .wrapper import DatasetWrapper, check_whole_number
 
 
 @DATASETS.register_module()
-class FaultTolerantDataset:
+class FaultTolerantDataset(DatasetWrapper):
     """Let another sample stand in for one whose files are bad, a limited number of times.
 
     Bad is what ``LoadCheckedImage`` and ``LoadCheckedAnnotations`` refuse. The next good sample
@@ -46,43 +46,15 @@ class FaultTolerantDataset:
     ):
         if on_bad_sample not in ('raise', 'skip'):
             raise ValueError(f"on_bad_sample must be 'raise' or 'skip', got {on_bad_sample!r}.")
-        if not isinstance(max_bad_samples, int) or max_bad_samples < 1:
-            raise ValueError(
-                f'max_bad_samples must be a whole number of at least 1, got {max_bad_samples!r}.'
-            )
-        self.dataset = DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
+        check_whole_number('max_bad_samples', max_bad_samples)
         self.on_bad_sample = on_bad_sample
         self.max_bad_samples = max_bad_samples
-        self._metainfo = self.dataset.metainfo
-        self._fully_initialized = False
-        if not lazy_init:
-            self.full_init()
+        super().__init__(dataset, lazy_init)
 
-    @property
-    def metainfo(self) -> dict:
-        """Meta information of the wrapped dataset."""
-        return copy.deepcopy(self._metainfo)
-
-    def full_init(self) -> None:
-        """Read the wrapped dataset."""
-        if self._fully_initialized:
-            return
-        self.dataset.full_init()
+    def _choose(self) -> range:
         # in shared memory, so that all workers of a loader count together
         self._is_bad = torch.zeros(len(self.dataset), dtype=torch.bool).share_memory_()
-        self._fully_initialized = True
-
-    @force_full_init
-    def get_data_info(self, idx: int) -> dict:
-        """Annotation of one image.
-
-        Args:
-            idx: Index in this dataset.
-
-        Returns:
-            The wrapped dataset's annotation.
-        """
-        return self.dataset.get_data_info(idx)
+        return super()._choose()
 
     @force_full_init
     def __getitem__(self, idx: int) -> dict:
@@ -94,10 +66,6 @@ class FaultTolerantDataset:
                     raise
                 self._count(idx, error)
             idx = (idx + 1) % len(self)
-
-    @force_full_init
-    def __len__(self) -> int:
-        return len(self.dataset)
 
     def _count(self, idx: int, error: BadSampleError) -> None:
         seen = bool(self._is_bad[idx])

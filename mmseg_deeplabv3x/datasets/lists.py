@@ -9,11 +9,7 @@ from pathlib import Path
 
 
 def read_lines(path: str | os.PathLike) -> list[str]:
-    """Read the lines of a list, stripped, the blank ones too.
-
-    Raises:
-        ValueError: If it is not text in UTF-8.
-    """
+    """Read the lines of a list, stripped, the blank ones too."""
     try:
         with open(path, encoding='utf-8') as file:
             return [line.strip() for line in file]
@@ -22,19 +18,11 @@ def read_lines(path: str | os.PathLike) -> list[str]:
 
 
 def check_name(name: str, path: str | os.PathLike, plain: bool = False) -> None:
-    """Refuse a line that cannot be the name of an image.
+    """Refuse, with a ValueError, a line that cannot be the name of an image.
 
     A byte order mark before the first name is seen in no message, and a name that is too long is an
-    error of the file system.
-
-    Args:
-        name: The line.
-        path: The list that holds it.
-        plain: Whether folders, spaces and what a terminal does not show are refused too; PASCAL
-            VOC's names have none.
-
-    Raises:
-        ValueError: If it is no name.
+    error of the file system. With ``plain``, folders, spaces and what a terminal does not show are
+    refused too; PASCAL VOC's names have none.
     """
     file = os.path.basename(name)
     wrong = len(name) > 4000 or len(file) > 250 or re.search('[\x00-\x1f\x7f\ufeff]', name)
@@ -49,17 +37,9 @@ def check_name(name: str, path: str | os.PathLike, plain: bool = False) -> None:
 
 
 def read_split(path: str | os.PathLike) -> list[str]:
-    """Read the names of a list.
+    """Read a list of image names without suffix, one a line; blank lines do not count.
 
-    Args:
-        path: Text file with one image name without suffix a line; blank lines do not count.
-
-    Returns:
-        The names in the order of the file.
-
-    Raises:
-        FileNotFoundError: If the file is not there.
-        ValueError: If it is empty, holds a name twice or something that is no name.
+    Refused is one that is empty, holds a name twice or something that is no name.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f'The list of images {path} does not exist.')
@@ -95,17 +75,8 @@ def checked_data_list(dataset, load: Callable[[], list[dict]]) -> list[dict]:
     """The images of one of mmseg's datasets, without those that blank lines of its list stand for.
 
     Upstream, a blank line is an image without a name, and ``.jpg`` is not found in the middle of a
-    run.
-
-    Args:
-        dataset: A ``BaseSegDataset``.
-        load: Its ``load_data_list``.
-
-    Returns:
-        What ``load`` lists, less the blank lines.
-
-    Raises:
-        ValueError: If the list is not text, or holds something that is no name of an image.
+    run. ``load`` is the dataset's ``load_data_list``. A list that is not text, or holds what is no
+    name of an image, is refused.
     """
     folder, source = dataset.data_prefix['img_path'], dataset.ann_file
     try:

@@ -8,19 +8,11 @@ from ..progress import track
 
 
 def map_files(function: Callable, tasks: Sequence, title: str, workers: int | None = None) -> list:
-    """Apply a function to every task; shows the progress and the time left.
+    """Apply a function to every task, in order; ``title`` stands before the progress shown.
 
-    Threads, not processes: decoding, drawing and waiting for a disk happen outside the interpreter
-    lock, and nothing has to be forked beside a running torch or imported once more.
-
-    Args:
-        function: Takes one task. The first error ends the work and is raised.
-        tasks: What to work on.
-        title: What is done, for the line that shows the progress.
-        workers: Threads; by default one for each core.
-
-    Returns:
-        The results in the order of the tasks.
+    Threads, by default one for each core, not processes: decoding, drawing and waiting for a disk
+    happen outside the interpreter lock, and nothing has to be forked beside a running torch or
+    imported once more. The first error ends the work and is raised.
     """
     with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
         return list(track(pool.map(function, tasks), title, len(tasks)))

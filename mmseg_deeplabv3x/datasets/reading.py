@@ -15,11 +15,14 @@ import numpy as np
 from mmengine import fileio
 from PIL import Image, UnidentifiedImageError
 
+from .lists import first_few
+
 # What Pillow may decode. It would run a program, Ghostscript, on an EPS file of any name.
 FORMATS = ('BMP', 'GIF', 'JPEG', 'JPEG2000', 'PNG', 'PPM', 'TGA', 'TIFF', 'WEBP')
 _ORIENTATION = 0x0112  # EXIF's tag: OpenCV turns the image as it says
 _MASK_MODES = ('1', 'L', 'P', 'I', 'I;16')  # Pillow's one-channel whole numbers
 _MAX_BYTES = 2**31  # more than the pixels allowed take, uncompressed
+WIDE_VOID = 65535  # "no label" in masks of 16 bits
 _PNG = b'\x89PNG\r\n\x1a\n\0\0\0\rIHDR'
 # Kinds of errors that others ask for.
 NO_FILE = 'no file'  # a pipe, a socket or a device
@@ -28,12 +31,7 @@ _KINDS = {stat.S_IFIFO: 'pipe', stat.S_IFSOCK: 'socket'}
 
 
 class BadSampleError(ValueError):
-    """An image or a mask that cannot be used.
-
-    Args:
-        message: One sentence that names the file, what it holds, and what would be right.
-        kind: One or two words for it, to count by.
-    """
+    """An image or a mask that cannot be used; ``kind`` says why in one or two words."""
 
     def __init__(self, message: str, kind: str = 'unreadable'):
         super().__init__(message)
@@ -53,13 +51,7 @@ def read_image(
     color_type: str = 'color',
     imdecode_backend: str = 'cv2',
 ) -> np.ndarray:
-    """Read an image as mmseg's ``LoadImageFromFile`` does.
-
-    Args:
-        path: The image, at any address that mmengine's file backends take.
-        backend_args: Arguments of the file backend.
-        color_type: The ``flag`` of ``mmcv.imfrombytes``.
-        imdecode_backend: Its ``backend``.
+    """Read an image as mmseg's ``LoadImageFromFile`` does, whose arguments these are.
 
     Returns:
         By default uint8 (H, W, 3), BGR, turned as its EXIF orientation says: of 16 bits the upper 8
@@ -71,7 +63,9 @@ def read_image(
             179 million. (For formats unknown to Pillow, such as HDR, the bound is OpenCV's: 2**30.)
     """
     content = _read_bytes(path, backend_args)
-    _refuse_absurd_size(path, content)
+    announced = _what_pillow_says(content, decode=False)  # which the decoder would allocate
+    if isinstance(announced, Image.DecompressionBombError):
+        raise _undecodable(path, announced)
     image, reason = None, None
     try:
         image = mmcv.imfrombytes(content, color_type, backend=imdecode_backend)
@@ -79,32 +73,31 @@ def read_image(
         reason = None if isinstance(error, cv2.error) else error
     # OpenCV 4 fills the rest of a truncated image with grey and says nothing
     cut_off = _looks_cut_off(content)
-    if image is None or cut_off:
-        reason = reason or _what_pillow_says(content)
-        if image is None or reason:
-            other = "imdecode_backend='tifffile' reads TIFFs of other kinds"
-            raise _undecodable(path, reason or f'OpenCV cannot; {other}', cut_off)
+    if image is not None and not cut_off:
+        return image
+    reason = reason or _what_pillow_says(content)
+    if image is None:
+        reason = reason or "OpenCV cannot; imdecode_backend='tifffile' reads other TIFFs"
+    if reason:
+        raise _undecodable(path, reason, cut_off)
     return image
 
 
-def read_mask(path: str | Path, backend_args: dict | None = None) -> np.ndarray:
+def read_mask(path: str | Path, backend_args: dict | None = None, wide: bool = False) -> np.ndarray:
     """Read the class ids of a palette or gray mask.
 
     By Pillow, since OpenCV would give the colours of a palette; the usual PNG of 8 bits by OpenCV,
     which takes 0.7 of the time, once the palette is left out.
 
-    Args:
-        path: The mask, at any address that mmengine's file backends take.
-        backend_args: Arguments of the file backend.
-
     Returns:
         Uint8 (H, W), the ids as they are in the file; 65535, "no label" in masks of 16 bits, as
-        255, which is what mmseg's ``LoadAnnotations`` makes of it.
+        255, which is what mmseg's ``LoadAnnotations`` makes of it. With ``wide``, what has more
+        than 8 bits is uint16, and 65535 stays.
 
     Raises:
         BadSampleError: If the file is missing, empty, truncated, no image, no regular file, too
             large (see :func:`read_image`), neither palette nor gray, a PNG that differs from its
-            checksums, or holds other ids above 255.
+            checksums, or holds other ids above 255, or with ``wide`` above 65535.
     """
     content = _read_bytes(path, backend_args)
     labels = _png_ids(path, content)
@@ -114,8 +107,6 @@ def read_mask(path: str | Path, backend_args: dict | None = None) -> np.ndarray:
         with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
             mode = picture.mode
             labels = np.array(picture) if mode in _MASK_MODES else None
-    except Image.DecompressionBombError as error:
-        raise _too_large(path, error) from None
     except Exception as error:  # decoders raise all sorts of errors
         raise _undecodable(path, error, _looks_cut_off(content)) from error
     if labels is None:
@@ -123,27 +114,23 @@ def read_mask(path: str | Path, backend_args: dict | None = None) -> np.ndarray:
             f'The mask {path} is {mode}, expected a palette or gray image of class ids.', RGB_MASK
         )
     _check_png(path, content)
-    if labels.itemsize > 1:
-        strange = labels[(labels < 0) | (labels > 255) & (labels != 65535)]
-        if len(strange):
-            raise BadSampleError(
-                f'The mask {path} holds id {strange[0]}, expected 0 to 255.', 'ids'
-            )
-    return labels.astype(np.uint8, copy=False)
+    if labels.itemsize == 1:
+        return labels.astype(np.uint8, copy=False)
+    highest = WIDE_VOID if wide else 255
+    strange = labels[(labels < 0) | (labels > highest) & (labels != WIDE_VOID)]
+    if len(strange):
+        raise BadSampleError(
+            f'The mask {path} holds id {strange[0]}, expected 0 to {highest}.', 'ids'
+        )
+    return labels.astype(np.uint16 if wide else np.uint8)
 
 
 def read_header(
     path: str | Path, backend_args: dict | None = None
 ) -> tuple[tuple[int, int], int | None]:
-    """Size of an image as it is stored, and how it is turned on loading.
+    """Size (H, W) of an image as it is stored, and how EXIF turns it: 2 to 8, None if not at all.
 
-    Of a local file the header alone is read.
-
-    Returns:
-        (H, W); and EXIF's orientation, 2 to 8, or None if it is not turned.
-
-    Raises:
-        BadSampleError: If it is no image, or there is none.
+    Of a local file the header alone is read. A BadSampleError says that it is no image.
     """
     source = path
     if not is_local(path, backend_args):
@@ -154,35 +141,17 @@ def read_header(
             turned = picture.getexif().get(_ORIENTATION) if 'exif' in picture.info else None
             return picture.size[::-1], turned if turned != 1 else None
     except Exception as error:  # decoders raise all sorts of errors
-        raise _undecodable(path, error, cut_off=False) from error
-
-
-def read_size(path: Path) -> tuple[int, int]:
-    """Height and width of a local image, as it is stored, by :func:`read_header`."""
-    return read_header(path)[0]
+        raise _undecodable(path, error) from error
 
 
 def is_local(path: str | Path, backend_args: dict | None = None) -> bool:
-    """Whether mmengine reads a path from this machine's disks.
-
-    It does not where another file backend is named, nor at an address such as ``s3://``.
-    """
+    """Whether a path is on this machine's disks: no address as ``s3://``, no other backend."""
     backend = (backend_args or {}).get('backend', 'local')
     return backend == 'local' and re.match(r'[\w+.-]+://', str(path)) is None
 
 
 def check_size(mask: str | Path, mask_shape: tuple, image: str | Path, image_shape: tuple) -> None:
-    """Refuse a mask that has another size than its image.
-
-    Args:
-        mask: Path of the mask.
-        mask_shape: Its (H, W).
-        image: Path of the image.
-        image_shape: Its (H, W).
-
-    Raises:
-        BadSampleError: If they differ.
-    """
+    """Refuse a mask, by a BadSampleError, that has another (H, W) than its image."""
     if tuple(mask_shape) != tuple(image_shape):
         raise BadSampleError(
             f'The mask {mask} has {mask_shape[0]}x{mask_shape[1]} pixels and its image {image} '
@@ -191,50 +160,26 @@ def check_size(mask: str | Path, mask_shape: tuple, image: str | Path, image_sha
         )
 
 
-def is_wrong_id(table: np.ndarray, num_classes: int, ignore_index: int) -> np.ndarray:
-    """Which raw ids become neither a class nor ignored.
-
-    Args:
-        table: What each raw id turns into, (256,), as by ``class_index.id_table``.
-        num_classes: Number of classes.
-        ignore_index: Label of the pixels that do not count.
-
-    Returns:
-        Bool (256,).
-    """
-    return (table >= num_classes) & (table != ignore_index)
-
-
 def check_ids(mask: str | Path, counts: np.ndarray, wrong: np.ndarray) -> None:
-    """Refuse a mask with ids that are no class.
+    """Refuse, by a BadSampleError, a mask with ids that are no class.
 
-    Args:
-        mask: Path of the mask.
-        counts: Its pixels of each raw id, (256,).
-        wrong: As by :func:`is_wrong_id`.
-
-    Raises:
-        BadSampleError: If there are such pixels.
+    ``counts`` are its pixels of each raw id, and ``wrong`` says which of these become neither a
+    class nor ignored, bool of the same length.
     """
     found = np.flatnonzero(wrong & (counts > 0))
     if len(found):
-        listed = ', '.join(f'{value} ({counts[value]} pixels)' for value in found[:5])
-        more = f' and {len(found) - 5} more' if len(found) > 5 else ''
-        raise BadSampleError(
-            f'The mask {mask} holds ids that are no class: {listed}{more}; expected '
-            f'{_ranges(np.flatnonzero(~wrong))}.',
-            'ids',
-        )
+        listed = first_few([f'{value} ({counts[value]} pixels)' for value in found], 5)
+        right = np.flatnonzero(~wrong)
+        runs = np.split(right, np.flatnonzero(np.diff(right) > 1) + 1)  # '0 to 20 or 255'
+        expected = ' or '.join(f'{r[0]} to {r[-1]}' if len(r) > 1 else str(r[0]) for r in runs)
+        message = f'The mask {mask} holds ids that are no class: {listed}; expected {expected}.'
+        raise BadSampleError(message, 'ids')
 
 
 def check_is_file(path: str) -> None:
-    """Refuse to open what would hang, as a pipe does, or never end, as /dev/zero.
+    """Refuse, by a BadSampleError, what would hang, as a pipe does, never end, or has above 2 GiB.
 
-    Args:
-        path: Any address; what is none of a local file passes.
-
-    Raises:
-        BadSampleError: If it is a pipe, a socket or a device, or has more than 2 GiB.
+    What is no address of a local file passes.
     """
     try:
         state = os.stat(path)
@@ -242,21 +187,11 @@ def check_is_file(path: str) -> None:
         return
     kind = stat.S_IFMT(state.st_mode)
     if kind not in (stat.S_IFREG, stat.S_IFDIR):
-        raise BadSampleError(
-            f'{path} is a {_KINDS.get(kind, "device")}, expected an image file.', NO_FILE
-        )
+        found = _KINDS.get(kind, 'device')
+        raise BadSampleError(f'{path} is a {found}, expected an image file.', NO_FILE)
     if state.st_size > _MAX_BYTES:
-        raise BadSampleError(
-            f'{path} is too large: {state.st_size / 2**30:.1f} GiB, expected an image of at most '
-            f'{_MAX_BYTES / 2**30:.0f} GiB.',
-            'too large',
-        )
-
-
-def _ranges(values: np.ndarray) -> str:
-    """Sorted numbers in words: '0 to 20 or 255'."""
-    runs = np.split(values, np.flatnonzero(np.diff(values) > 1) + 1)
-    return ' or '.join(str(r[0]) if len(r) == 1 else f'{r[0]} to {r[-1]}' for r in runs)
+        size = f'{state.st_size / 2**30:.1f} GiB, expected an image of at most 2 GiB'
+        raise BadSampleError(f'{path} is too large: {size}.', 'too large')
 
 
 def _read_bytes(path: str | Path, backend_args: dict | None) -> bytes:
@@ -278,10 +213,9 @@ def _read_bytes(path: str | Path, backend_args: dict | None) -> bytes:
 
 
 def _check_png(path: str, content: bytes) -> list[tuple[bytes, bytes]]:
-    """Compare each part of a PNG with its checksum; Pillow skips those of the pixels.
+    """Name and bytes of each part of a PNG, compared with its checksum; none if it is no PNG.
 
-    Returns:
-        Name and bytes of each part; none if it is no PNG.
+    Pillow skips the checksums of the pixels.
     """
     if not content.startswith(b'\x89PNG'):
         return []
@@ -293,11 +227,9 @@ def _check_png(path: str, content: bytes) -> list[tuple[bytes, bytes]]:
         if len(part) < 12 + length:
             raise _undecodable(path, None, cut_off=True)
         if part[-4:] != struct.pack('>I', zlib.crc32(part[4:-4])):
-            raise BadSampleError(
-                f'{path} is damaged: {name!r}, at byte {start}, differs from its checksum; fetch '
-                'the file again.',
-                'damaged',
-            )
+            where = f'{name!r}, at byte {start}, differs from its checksum'
+            message = f'{path} is damaged: {where}; fetch the file again.'
+            raise BadSampleError(message, 'damaged')
         parts.append((name, part))
         start += len(part)
     return parts
@@ -318,23 +250,6 @@ def _png_ids(path: str, content: bytes) -> np.ndarray | None:
         return None
 
 
-def _refuse_absurd_size(path: str, content: bytes) -> None:
-    """Look at the header alone: what it announces would be allocated by the decoder."""
-    try:
-        Image.open(io.BytesIO(content))
-    except Image.DecompressionBombError as error:
-        raise _too_large(path, error) from None
-    except Exception:  # no image for Pillow: the decoder decides
-        return
-
-
-def _too_large(path: str, error: Image.DecompressionBombError) -> BadSampleError:
-    return BadSampleError(
-        f'{path} is too large: {error} Cut it into tiles, or raise PIL.Image.MAX_IMAGE_PIXELS.',
-        'too large',
-    )
-
-
 def _looks_cut_off(content: bytes) -> bool:
     """Whether a JPEG or PNG lacks its end; of no value for other formats."""
     if content.startswith(b'\x89PNG'):
@@ -345,19 +260,23 @@ def _looks_cut_off(content: bytes) -> bool:
     return content.rfind(b'\xff\xd9') < content.rfind(b'\xff\xda')
 
 
-def _what_pillow_says(content: bytes) -> Exception | None:
+def _what_pillow_says(content: bytes, decode: bool = True) -> Exception | None:
     try:
-        Image.open(io.BytesIO(content), formats=FORMATS).load()
+        image = Image.open(io.BytesIO(content), formats=FORMATS)
+        if decode:
+            image.load()
     except Exception as error:  # decoders raise all sorts of errors
         return error
     return None
 
 
-def _undecodable(path: str, reason, cut_off: bool) -> BadSampleError:
+def _undecodable(path: str, reason, cut_off: bool = False) -> BadSampleError:
+    if isinstance(reason, Image.DecompressionBombError):
+        cure = 'Cut it into tiles, or raise PIL.Image.MAX_IMAGE_PIXELS.'
+        return BadSampleError(f'{path} is too large: {reason} {cure}', 'too large')
     if isinstance(reason, UnidentifiedImageError) and not cut_off:
         return BadSampleError(f'{path} is not an image in one of the formats {", ".join(FORMATS)}.')
     if cut_off or 'truncated' in str(reason).lower():
-        return BadSampleError(
-            f'{path} is truncated: its end is missing. Fetch it again.', 'truncated'
-        )
+        message = f'{path} is truncated: its end is missing. Fetch it again.'
+        return BadSampleError(message, 'truncated')
     return BadSampleError(f'{path} cannot be decoded: {reason}.')

@@ -1,5 +1,6 @@
-"""What a run is made of beside network and data: hooks, optimizers, schedules, checkpoints."""
+"""What a run is made of beside network and data: hooks, optimizers, schedules, loops and so on."""
 
+from . import loader_workers
 from .checkpoints import CheckpointBackend
 from .hooks import (
     ExactResumeHook,
@@ -12,22 +13,6 @@ from .hooks import (
     StopSignalHook,
     ThroughputHook,
 )
-from .loader_workers import init_worker_in_own_group
+from .loops import AsyncReplicaLoop
 from .optimizers import AutocastOptimWrapper
 from .schedulers import DeepLabPolyLR
-
-__all__ = [
-    'AutocastOptimWrapper',
-    'CheckpointBackend',
-    'DeepLabPolyLR',
-    'ExactResumeHook',
-    'FiniteStepHook',
-    'FolderVisualizationHook',
-    'GradientCompressionHook',
-    'ProgressLoggerHook',
-    'SafeCheckpointHook',
-    'SpeedUpHook',
-    'StopSignalHook',
-    'ThroughputHook',
-    'init_worker_in_own_group',
-]

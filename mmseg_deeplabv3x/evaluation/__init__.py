@@ -1,7 +1,3 @@
 """Registered metrics, and what evaluations are counted and packed with."""
 
 from .confusion_iou_metric import ConfusionIoUMetric
-
-__all__ = [
-    'ConfusionIoUMetric',
-]

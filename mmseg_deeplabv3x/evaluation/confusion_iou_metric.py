@@ -16,8 +16,8 @@ from torch import Tensor
 
 from ..datasets.lists import common_folder
 from ..files import written_aside
+from .boundary_iou import trimap
 from .confusion import class_areas, class_scores, class_table, label_counts
-from .trimap import trimap
 
 SCORES = dict(mIoU=('IoU', 'Acc'), mDice=('Dice', 'Acc'), mFscore=('Fscore', 'Precision', 'Recall'))
 
@@ -41,22 +41,24 @@ class ConfusionIoUMetric(BaseMetric):
             or several. Default: the first two; mmseg's is the first.
         nan_to_num: Score of a class that has none. Default: None, it does not count.
         beta: Of 'mFscore': how much more recall counts than precision. Default: 1.
-        ignore_index: Label of pixels that do not count, 0 to 255. Default: 255, mmseg's.
+        ignore_index: Label of pixels that do not count, 0 to 65535; above 255 labels are those of
+            masks of 16 bits. Default: 255, mmseg's.
         trimap_widths: Widths in pixels: adds ``mIoU_trimap<width>``, the mIoU of the pixels so
             near to a boundary, see ``trimap``. Default: none.
         num_worst: How many of the worst images to name. Default: 10.
-        output_dir: Folder for the predictions, as PNG images of class ids; one higher in
-            datasets with ``reduce_zero_label``. Images of several folders keep these below their
-            common one; until the end all are in ``unsorted``. Default: none are written.
+        output_dir: Folder for the predictions, as PNG images of class ids (16 bits from 256
+            classes on); one higher in datasets with ``reduce_zero_label``. Images of several
+            folders keep these below their common one; until the end all are in ``unsorted``.
+            Default: none are written.
         format_only: Write predictions only, for data without ground truth.
         collect_device: 'cpu' or 'gpu', by which processes exchange their counts.
         prefix: Put before the names of the scores.
         **kwargs: Without effect, as in ``IoUMetric``: mmseg's test tool sets ``keep_results``.
 
     Raises:
-        ValueError: If ``iou_metrics``, ``ignore_index`` or a width is out of range, ``format_only``
-            comes without ``output_dir``, or an image has labels or predictions that are no class,
-            no ground truth, or one of another size.
+        ValueError: If an argument is out of range, ``format_only`` comes without ``output_dir``, or
+            an image has labels or predictions that are no class, no ground truth, or one of another
+            size.
     """
 
     def __init__(
@@ -74,8 +76,8 @@ class ConfusionIoUMetric(BaseMetric):
         **kwargs,
     ):
         super().__init__(collect_device=collect_device, prefix=prefix)
-        if not 0 <= ignore_index <= 255:
-            raise ValueError(f'ignore_index must be 0 to 255, got {ignore_index}.')
+        if not 0 <= ignore_index <= 65535:
+            raise ValueError(f'ignore_index must be 0 to 65535, got {ignore_index}.')
         if any(not isinstance(width, int) or width < 1 for width in trimap_widths):
             raise ValueError(f'trimap_widths must be whole pixels from 1 on, got {trimap_widths}.')
         if format_only and not output_dir:
@@ -97,10 +99,8 @@ class ConfusionIoUMetric(BaseMetric):
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Count the pixels of a batch.
 
-        Args:
-            data_batch: Not used.
-            data_samples: With ``pred_sem_seg`` and ``gt_sem_seg``, whose ``data`` are ids,
-                (1, H, W), and for ``output_dir`` and messages ``img_path``.
+        Of ``data_samples``, the ``data`` of ``pred_sem_seg`` and ``gt_sem_seg`` are ids, (1, H, W);
+        ``img_path`` is for ``output_dir`` and messages. ``data_batch`` is not used.
         """
         for sample in data_samples:
             predictions = sample['pred_sem_seg']['data']
@@ -111,14 +111,10 @@ class ConfusionIoUMetric(BaseMetric):
                 self._write(sample, predictions)
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """Compute the scores, and log a table of them.
+        """Compute the scores, in percent with 2 digits, and log a table of them.
 
-        Args:
-            results: Of each image, its path and its areas, int64 (1 + number of trimap
-                widths, 3, num_classes), as by ``class_areas``.
-
-        Returns:
-            Percent, rounded to 2 digits. A class that is nowhere has no score.
+        Of each image, ``results`` have its path and its areas, int64 (1 + number of trimap widths,
+        3, num_classes), as by ``class_areas``. A class that is nowhere has no score.
         """
         if self.output_dir:
             self._sort({path for path, _ in results})
@@ -151,10 +147,8 @@ class ConfusionIoUMetric(BaseMetric):
         """Areas of one image, (1 + number of trimap widths, 3, num_classes)."""
         path = sample.get('seg_map_path', image)
         if 'gt_sem_seg' not in sample:
-            raise ValueError(
-                f'{image} has no ground truth to evaluate with; format_only=True with '
-                'an output_dir writes predictions alone.'
-            )
+            cure = 'format_only=True with an output_dir writes predictions alone'
+            raise ValueError(f'{image} has no ground truth to evaluate with; {cure}.')
         labels = sample['gt_sem_seg']['data']
         size = predictions.shape[-2:]
         if labels.shape[-2:] != size:
@@ -165,7 +159,7 @@ class ConfusionIoUMetric(BaseMetric):
         on_device = labels.to(predictions.device)
         counts = [self._matrix(path, on_device, predictions)]
         for width in self.trimap_widths:
-            band = trimap(labels.cpu().numpy().astype(np.uint8).reshape(size), width)
+            band = trimap(labels.cpu().numpy().astype(np.uint16).reshape(size), width)
             band = torch.from_numpy(band).to(predictions.device)
             pair = (ids.reshape(size)[band] for ids in (on_device, predictions))
             counts.append(self._matrix(path, *pair))
@@ -174,11 +168,15 @@ class ConfusionIoUMetric(BaseMetric):
     def _matrix(self, path: str, labels: Tensor, predictions: Tensor) -> np.ndarray:
         """Confusion matrix of the pixels that count."""
         classes = len(self.dataset_meta['classes'])
+        if self.ignore_index > 255:
+            counted = labels != self.ignore_index
+            labels, predictions = labels[counted], predictions[counted]
         try:
             counts = label_counts(labels, predictions, classes)
         except ValueError as error:
             raise ValueError(f'{path}: {error}') from None
-        counts[self.ignore_index] = 0
+        if self.ignore_index < 256:
+            counts[self.ignore_index] = 0
         if counts[classes:].any():
             wrong = np.flatnonzero(counts[classes:].any(axis=1))[0] + classes
             raise ValueError(
@@ -198,8 +196,10 @@ class ConfusionIoUMetric(BaseMetric):
             print_log('\n'.join(['Images with the lowest mIoU:', *lines]), 'current')
 
     def _write(self, sample: dict, predictions: Tensor) -> None:
-        ids = predictions.reshape(predictions.shape[-2:]).to(torch.uint8).cpu().numpy()
+        ids = predictions.reshape(predictions.shape[-2:]).long().cpu().numpy()
         ids = ids + bool(sample.get('reduce_zero_label'))
+        classes = (self.dataset_meta or {}).get('classes', ())
+        ids = ids.astype(np.uint8 if len(classes) < 256 else np.uint16)
         with written_aside(self._unsorted(sample['img_path'])) as aside:
             Image.fromarray(ids).save(aside, 'PNG')
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..datasets.lists import first_few, read_split
 from ..datasets.parallel import map_files
-from ..datasets.reading import check_size, read_size
+from ..datasets.reading import check_size, read_header
 from ..datasets.voc_masks import VOID, read_voc_mask, save_voc_mask
 from ..files import written_aside
 
@@ -23,9 +23,7 @@ def pack_voc(
     split: str | os.PathLike,
     out: str | os.PathLike,
 ) -> Path:
-    """Pack predictions for the evaluation server.
-
-    The same predictions give the same bytes.
+    """Pack predictions for the evaluation server. The same predictions give the same bytes.
 
     Args:
         predictions: Folder of ``NAME.png``: class ids, with or without a palette, or VOC's colours.
@@ -35,29 +33,19 @@ def pack_voc(
 
     Returns:
         The archive.
-
-    Raises:
-        FileNotFoundError: If a prediction, an image or the list is missing.
-        ValueError: If there are predictions for other images, one has another size than its image,
-            or holds what is no class; if ``out`` has another suffix.
     """
     predictions, root, out = Path(predictions), Path(root), Path(out)
     if not out.name.endswith(('.tgz', '.tar.gz')):
         raise ValueError(f'{out}: the server takes a .tgz or .tar.gz.')
     names = read_split(split)
     there = {path.stem for path in predictions.glob('*.png')}
-    missing = [name for name in names if name not in there]
+    missing, extra = sorted(set(names) - there), sorted(there - set(names))
     if missing:
-        raise FileNotFoundError(
-            f'{predictions} lacks {len(missing)} of the {len(names)} images of {split}: '
-            f'{first_few(missing)}.'
-        )
-    extra = sorted(there - set(names))
+        lacks = f'lacks {len(missing)} of the {len(names)} images of {split}'
+        raise FileNotFoundError(f'{predictions} {lacks}: {first_few(missing)}.')
     if extra:
-        raise ValueError(
-            f'{predictions} holds {len(extra)} images that {split} does not name: '
-            f'{first_few(extra)}.'
-        )
+        holds = f'holds {len(extra)} images that {split} does not name'
+        raise ValueError(f'{predictions} {holds}: {first_few(extra)}.')
     masks = map_files(partial(_mask, predictions, root), names, 'Checking predictions')
     with (
         written_aside(out) as aside,
@@ -78,7 +66,7 @@ def _mask(predictions: Path, root: Path, name: str) -> bytes:
     if not image.is_file():
         raise FileNotFoundError(f'{image} does not exist; the size of {path} is checked with it.')
     ids = read_voc_mask(path)
-    check_size(path, ids.shape, image, read_size(image))
+    check_size(path, ids.shape, image, read_header(image)[0])
     if ids.max() == VOID:
         raise ValueError(f'{path} holds {VOID}, void: the server wants a class for every pixel.')
     content = io.BytesIO()

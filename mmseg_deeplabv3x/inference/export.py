@@ -2,18 +2,16 @@
 
 import json
 import os
-import shutil
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import torch
 from mmseg.models.segmentors import CascadeEncoderDecoder, EncoderDecoder
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..files import written_aside
+from ..models.openvino_network import import_openvino, openvino_core
 
 OUTPUTS = ('logits', 'probabilities', 'classes')
 FORMATS = {'onnx': '.onnx', 'openvino': '.xml', 'pt2': '.pt2'}
@@ -68,14 +66,7 @@ class ExportableSegmentor(nn.Module):
             self.model.half()
 
     def forward(self, image: Tensor) -> Tensor:
-        """Segment.
-
-        Args:
-            image: (N, 3, H, W): float32, normalised, or uint8, RGB, see ``normalise_inside``.
-
-        Returns:
-            (N, num_classes, H, W) float32, or the classes, (N, H, W) int64.
-        """
+        """From (N, 3, H, W) to (N, num_classes, H, W) float32, or the classes, (N, H, W) int64."""
         if self.normalise_inside:
             image = image if self.channel_order == 'rgb' else image.flip(1)
             image = (image.float() - self.mean) / self.std
@@ -104,19 +95,17 @@ def metadata_of(
     network: ExportableSegmentor, classes: Sequence[str], palette: Sequence[Sequence[int]]
 ) -> dict[str, str]:
     """What a file says of itself, as text by name."""
-    preprocessor = network.model.data_preprocessor
-    numbers = {}
+    preprocessor, numbers = network.model.data_preprocessor, {}
     if getattr(preprocessor, '_enable_normalize', False):
-        numbers = dict(
-            mean=json.dumps(preprocessor.mean.flatten().tolist()),
-            std=json.dumps(preprocessor.std.flatten().tolist()),
-        )
+        for name in ('mean', 'std'):
+            numbers[name] = json.dumps(getattr(preprocessor, name).flatten().tolist())
     return dict(
         classes=json.dumps(list(classes)),
         palette=json.dumps([list(map(int, colour)) for colour in palette]),
         channel_order='rgb' if network.normalise_inside else network.channel_order,
         normalise_inside=json.dumps(network.normalise_inside),
         output=network.output,
+        align_corners=json.dumps(network.model.align_corners),
         threshold=json.dumps(getattr(network.model.decode_head, 'threshold', None)),
         **numbers,
     )
@@ -130,18 +119,19 @@ def export(
     dynamic: bool,
     metadata: dict[str, str],
 ) -> None:
-    """Write a network for another runtime.
+    """Write a network, in evaluation mode on the CPU, for another runtime.
 
     Args:
-        network: In evaluation mode, on the CPU.
-        path: The file, written aside and renamed. OpenVINO's weights go beside it, as ``.bin``.
-        kind: 'onnx', 'openvino' or 'pt2' (``torch.export``).
+        network: What to write.
+        path: The file, which should be aside: it is not whole until this is done. OpenVINO's
+            weights go beside it, as ``.bin``.
+        kind: One of ``FORMATS``; 'pt2' is ``torch.export``.
         image: An example, (N, 3, H, W).
         dynamic: Whether other batch sizes, heights and widths may follow, else only the example's.
         metadata: Text by name, as of :func:`metadata_of`.
 
     Raises:
-        ValueError: If ``kind`` is none of the three or ``path`` has not its suffix.
+        ValueError: If ``path`` has another suffix than ``kind``.
         ModuleNotFoundError: If the packages of the extra ``deploy`` are not installed.
     """
     path = Path(path)
@@ -155,34 +145,16 @@ def export(
         warnings.simplefilter('ignore')
         program = torch.export.export(network.eval(), (image,), dynamic_shapes=shapes)
         if kind == 'pt2':
-            with written_aside(path) as aside, TemporaryDirectory(dir=path.parent) as folder:
-                # torch.export.save wants this suffix
-                file = Path(folder, 'model.pt2')
-                torch.export.save(program, file, extra_files=metadata)
-                file.replace(aside)
+            torch.export.save(program, path, extra_files=metadata)
             return
         onnx = torch.onnx.export(
             program, (), input_names=['image'], output_names=[network.output], verbose=False
         )
-    onnx.model.metadata_props.update(metadata)
     if kind == 'onnx':
-        with written_aside(path) as aside:
-            onnx.save(aside, external_data=False)
+        onnx.model.metadata_props.update(metadata)
+        onnx.save(path, external_data=False)
         return
-    _save_openvino(onnx, path, metadata)
-
-
-def _save_openvino(onnx, path: Path, metadata: dict[str, str]) -> None:
-    import openvino
-
-    with TemporaryDirectory(dir=path.parent) as folder:
-        source = Path(folder, 'model.onnx')
-        onnx.save(source, external_data=False)
-        model = openvino.convert_model(source)
-        for name, text in metadata.items():
-            model.set_rt_info(text, ['deeplabv3x', name])
-        saved = Path(folder, path.name)
-        openvino.save_model(model, saved, compress_to_fp16=False)
-        # weights first: whoever finds the .xml finds them
-        shutil.move(saved.with_suffix('.bin'), path.with_suffix('.bin'))
-        saved.replace(path)
+    model = openvino_core().read_model(onnx.model_proto.SerializeToString())
+    for name, text in metadata.items():
+        model.set_rt_info(text, ['deeplabv3x', name])
+    import_openvino().save_model(model, path, compress_to_fp16=False)

@@ -1,43 +1,37 @@
 """From a config and a checkpoint to a model that predicts, and the transforms before it."""
 
+import ast
+import copy
+import inspect
 import os
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import torch
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
 from mmengine.runner.checkpoint import CheckpointLoader
-from mmseg.datasets.transforms import LoadImageFromNDArray, PackSegInputs
 from mmseg.registry import DATASETS, MODELS
 from torch import nn
 
 from ..checkpoint_objects import why_refused
+from ..datasets.voc_masks import voc_colours
 from ..engine.checkpoints.loading import complete, inner_model
-from ..transforms.kinds import IMAGE_LOADERS, LABEL_LOADERS, builds_one_of, kind_of
-from .config_text import parse_config
-from .exported_segmentor import ExportedSegmentor
-from .runtimes import READ_BY
+from ..transforms.kinds import IMAGE_LOADERS, LABEL_LOADERS, builds_one_of, kind_of, replace_steps
+from .exported_segmentor import exported_model
+
+# The pipeline of an exported file for which no config is given.
+_OF_EXPORTED = [dict(type='mmseg.LoadImageFromNDArray'), dict(type='mmseg.PackSegInputs')]
 
 
 class Loaded(NamedTuple):
-    """What a predictor is made of.
+    """What a predictor is made of."""
 
-    Attributes:
-        model: In evaluation mode, on its device.
-        transforms: From ``dict(img=...)`` to what the model's ``test_step`` takes.
-        classes: Their names.
-        palette: Their colours, (R, G, B).
-        config: The config; an empty one for an exported file.
-    """
-
-    model: nn.Module
-    transforms: Compose
+    model: nn.Module  # in evaluation mode, on its device
+    transforms: Compose  # from dict(img=...) to what the model's test_step takes
     classes: tuple[str, ...]
-    palette: list[list[int]]
-    config: Config
+    palette: list[list[int]]  # (R, G, B) of each class
+    config: Config  # as it was built
 
 
 def load(
@@ -45,74 +39,95 @@ def load(
     checkpoint: str,
     device: str,
     runtime: str | None = None,
+    output_stride: int | None = None,
 ) -> Loaded:
     """Build a model, load its weights and prepare its test pipeline for images in memory.
 
-    Args:
-        config: A config file or config; None takes the one in the checkpoint, parsed as data.
-        checkpoint: The file, or an address that mmengine loads from; or a file of
-            ``tools/export.py``, which needs no config.
-        device: As of PyTorch.
-        runtime: For an exported file, as of :class:`.runtimes.Runtime`.
-
-    Returns:
-        Model, transforms, classes and palette.
+    Config, checkpoint and runtime are as of :func:`read`; the output_stride is by default that of
+    the config's test.
 
     Raises:
         FileNotFoundError: If a file is not there.
-        ValueError: If the checkpoint holds no config and none is given, or does not fit the model.
+        ValueError: If the checkpoint holds no config and none is given, or does not fit the model,
+            or there is no such device.
     """
-    if Path(checkpoint).suffix in READ_BY:
-        return _load_exported(checkpoint, runtime)
-    content = _read(checkpoint)
-    meta = content.get('meta') or {}
-    if config is None:
-        config = _config_in(content, checkpoint)
-    elif not isinstance(config, Config):
-        config = Config.fromfile(config)
+    config, content = read(config, checkpoint, runtime)
+    if output_stride is not None:
+        set_output_stride(config.model, output_stride)
     with DefaultScope.overwrite_default_scope(config.get('default_scope') or 'mmseg'):
         model = MODELS.build(_without_pretrained(config.model))
-        load_all(model, content.get('state_dict', content), checkpoint)
-        transforms = Compose(_for_arrays(_test_pipeline(config)))
-        dataset_meta = {**_dataset_meta(config), **(meta.get('dataset_meta') or {})}
-    number = _num_classes(model)
-    classes = tuple(dataset_meta.get('classes') or (f'class {i}' for i in range(number)))
-    palette = dataset_meta.get('palette') or _colours(len(classes))
-    colours = [list(colour) for colour in palette]
-    return Loaded(model.to(device).eval(), transforms, classes, colours, config)
+        if content:
+            weights = dict(content.get('state_dict', content))
+            complete(inner_model(model), weights, checkpoint, 'evaluation')
+            inner_model(model).load_state_dict(weights)
+        transforms = Compose(replace_steps(_test_pipeline(config), _from_memory))
+        known = [
+            _dataset_meta(config),
+            (content.get('meta') or {}).get('dataset_meta') or {},
+            getattr(inner_model(model), 'dataset_meta', {}),  # of an exported file
+        ]
+    dataset_meta = {key: value for meta in known for key, value in meta.items()}
+    classes = dataset_meta.get('classes') or [f'class {i}' for i in range(_num_classes(model))]
+    palette = dataset_meta.get('palette') or ()
+    if len(palette) != len(classes):  # of a dataset whose classes the config has changed
+        palette = voc_colours(len(classes))
+    try:
+        model = model.to(device).eval()
+    except (AssertionError, RuntimeError) as error:  # as PyTorch says that it has no CUDA
+        raise ValueError(f'There is no device {device!r} here: {error}.') from error
+    return Loaded(model, transforms, tuple(classes), [list(colour) for colour in palette], config)
 
 
-def _load_exported(file: str, runtime: str | None) -> Loaded:
-    with DefaultScope.overwrite_default_scope('mmseg'):
-        model = ExportedSegmentor(file, runtime)
-        transforms = Compose([dict(type=LoadImageFromNDArray), dict(type=PackSegInputs)])
-    return Loaded(model.eval(), transforms, model.classes, model.palette, Config())
+def read(
+    config: str | os.PathLike | Config | None, checkpoint: str, runtime: str | None = None
+) -> tuple[Config, dict]:
+    """Read what a predictor is made of: the config, a copy, and what is in the checkpoint.
 
-
-def set_output_stride(model: nn.Module, output_stride: int) -> None:
-    """Predict at another output_stride.
-
-    Raises:
-        ValueError: If the model is no ``DeepLabV3``, or it is no output_stride.
-    """
-    model = getattr(model, 'module', model)
-    if not hasattr(model, 'output_strides'):
-        raise ValueError(
-            f'output_stride={output_stride} needs a DeepLabV3, but the model is a '
-            f'{type(model).__name__}.'
-        )
-    model.output_strides = dict(model.output_strides, test=output_stride)
-    model.eval()
-
-
-def checkpoint_config(checkpoint: str) -> Config:
-    """The config that mmengine stored in a checkpoint, parsed as data.
+    A ``config`` of None takes the one in the checkpoint, parsed as data. A checkpoint is a file, or
+    an address that mmengine loads from. A file of ``tools/export.py`` in its place needs no config
+    and takes of one the test pipeline and test-time augmentation; it stands in the config, as its
+    model, and there is nothing to load.
 
     Raises:
-        FileNotFoundError: If the checkpoint is not there.
-        ValueError: If it holds none.
+        FileNotFoundError: If a file is not there.
+        ValueError: If the checkpoint holds no config and none is given, or is no checkpoint.
     """
-    return _config_in(_read(checkpoint), checkpoint)
+    exported = exported_model(checkpoint, runtime)
+    content = {} if exported else _read(checkpoint)
+    if config is None and exported:
+        config = Config(dict(test_dataloader=dict(dataset=dict(pipeline=_OF_EXPORTED))))
+    elif config is None:
+        text = (content.get('meta') or {}).get('cfg')
+        if not isinstance(text, str):
+            raise ValueError(f'{checkpoint} holds no config: give the config file too.')
+        config = parse_config(text)
+    else:
+        config = copy.deepcopy(config) if isinstance(config, Config) else Config.fromfile(config)
+    if exported:
+        model = config.get('model') or {}
+        config.model = dict(model, module=exported) if 'module' in model else exported
+    return config, content
+
+
+def set_output_stride(model: ConfigDict, output_stride: int) -> None:
+    """Evaluate a model at another output_stride; the one that it was trained at stays.
+
+    ``model`` is the config of a segmentor, also under test-time augmentation, changed in place. One
+    that has no output_stride is a ValueError.
+    """
+    model = model.get('module') or model
+    own = model.get('output_stride')
+    if own is None:
+        segmentor = kind_of(model, MODELS)
+        parameters = inspect.signature(segmentor).parameters if segmentor else {}
+        if 'output_stride' not in parameters:
+            raise ValueError(
+                f'An output_stride of {output_stride} needs a segmentor that has one, such as this '
+                f"package's DeepLabV3, but the model is {model.type}."
+            )
+        own = parameters['output_stride'].default
+    trained = own if isinstance(own, Mapping) else dict(train=own)
+    model.output_stride = dict(trained, test=output_stride)
 
 
 def _read(checkpoint: str) -> dict:
@@ -126,46 +141,20 @@ def _read(checkpoint: str) -> dict:
         raise ValueError(f'{checkpoint} is not loaded: {why_refused(error)}.') from error
 
 
-def _config_in(content: dict, checkpoint: str) -> Config:
-    text = (content.get('meta') or {}).get('cfg')
-    if not isinstance(text, str):
-        raise ValueError(f'{checkpoint} holds no config: give the config file too.')
-    return parse_config(text)
-
-
-def load_all(model: nn.Module, state_dict: dict, source: str) -> None:
-    """Load weights, all of them.
-
-    Args:
-        model: The model; under test-time augmentation, that of its ``module``.
-        state_dict: Names and tensors, or what :func:`.reading.unwrap` takes them out of.
-        source: Where they are from, for the message.
-
-    Raises:
-        ValueError: If a tensor is missing or has another shape; names the first ones.
-    """
-    model, state_dict = inner_model(model), dict(state_dict)
-    complete(model, state_dict, source, 'evaluation')
-    model.load_state_dict(state_dict)
-
-
 def _without_pretrained(cfg):
-    """A model's config that starts from no weights, which the checkpoint brings."""
+    """A model's config that loads nothing when it is built, as timm's networks may."""
     if isinstance(cfg, dict):
-        kept = {k: _without_pretrained(v) for k, v in cfg.items() if k != 'pretrained'}
-        if (kept.get('init_cfg') or {}) and _is_pretrained(kept['init_cfg']):
-            kept['init_cfg'] = None
-        return type(cfg)(kept)
+        return type(cfg)({k: _without_pretrained(v) for k, v in cfg.items() if k != 'pretrained'})
     return cfg
 
 
-def _is_pretrained(init_cfg) -> bool:
-    return isinstance(init_cfg, dict) and init_cfg.get('type') == 'Pretrained'
+def _test_dataset(config: Config) -> dict:
+    return (config.get('test_dataloader') or {}).get('dataset') or {}
 
 
 def _test_pipeline(config: Config) -> Sequence[dict]:
     """The pipeline of a test, found through any wrapper around its dataset."""
-    dataset = (config.get('test_dataloader') or {}).get('dataset') or {}
+    dataset = _test_dataset(config)
     while 'pipeline' not in dataset and ('dataset' in dataset or dataset.get('datasets')):
         dataset = dataset.get('dataset') or dataset['datasets'][0]
     pipeline = dataset.get('pipeline') or config.get('test_pipeline')
@@ -174,26 +163,15 @@ def _test_pipeline(config: Config) -> Sequence[dict]:
     return pipeline
 
 
-def _for_arrays(pipeline: Sequence[dict]) -> list[dict]:
-    """A pipeline that takes its image from memory and loads no labels."""
-    steps = []
-    for step in pipeline:
-        if isinstance(step, (list, tuple)):
-            step = _for_arrays(step)
-            steps += [step] if step else []
-            continue
-        if builds_one_of(step, LABEL_LOADERS):
-            continue
-        if 'transforms' in step:
-            step = dict(step, transforms=_for_arrays(step['transforms']))
-        elif builds_one_of(step, IMAGE_LOADERS):
-            step = dict(type=LoadImageFromNDArray)
-        steps.append(step)
-    return steps
+def _from_memory(step: dict) -> dict | None:
+    """A step of a pipeline that takes its image from memory and has no labels."""
+    if builds_one_of(step, IMAGE_LOADERS):
+        return _OF_EXPORTED[0]
+    return None if builds_one_of(step, LABEL_LOADERS) else step
 
 
 def _dataset_meta(config: Config) -> dict:
-    dataset = (config.get('test_dataloader') or {}).get('dataset') or {}
+    dataset = _test_dataset(config)
     kind = kind_of(dataset, DATASETS) if 'type' in dataset else None
     return {**getattr(kind, 'METAINFO', {}), **(dataset.get('metainfo') or {})}
 
@@ -204,18 +182,45 @@ def _num_classes(model: nn.Module) -> int:
     return max(head.num_classes, 2)
 
 
-def _colours(number: int) -> list[list[int]]:
-    """Colours for classes that bring none: PASCAL VOC's rule, the bits of a class dealt out."""
-    colours = []
-    for n in range(number):
-        colour = [0, 0, 0]
-        for bit in range(8):
-            for channel in range(3):
-                colour[channel] |= (n >> 3 * bit + channel & 1) << 7 - bit
-        colours.append(colour)
-    return colours
+def parse_config(text: str) -> Config:
+    """Parse the config that a checkpoint of mmengine holds (``meta['cfg']``) as data.
+
+    It is what ``Config.pretty_text`` writes: assignments of numbers, strings, lists, tuples and
+    dicts; anything else is a ValueError. ``Config.fromstring`` would run it as a program, and a
+    checkpoint may come from anywhere. What ``custom_imports`` names is not imported either.
+    """
+    try:
+        statements = ast.parse(text).body
+    except (SyntaxError, ValueError, RecursionError) as error:
+        raise ValueError(f'The config in the checkpoint cannot be parsed: {error}.') from error
+    settings = {}
+    for statement in statements:
+        try:
+            (target,) = statement.targets
+            settings[target.id] = _data(statement.value)
+        except (AttributeError, ValueError, TypeError, RecursionError) as error:
+            raise ValueError(
+                f'The config in the checkpoint holds {ast.unparse(statement)[:60]!r} in line '
+                f'{statement.lineno}, which is not plain data: give the config file.'
+            ) from error
+    return Config(settings)
 
 
-def default_device() -> str:
-    """The first GPU, else the CPU."""
-    return 'cuda' if torch.cuda.is_available() else 'cpu'
+def _data(node: ast.expr) -> object:
+    """What an expression stands for, also ``dict(...)``, ``inf`` and ``nan``; else ValueError."""
+    match node:
+        case ast.Call(ast.Name('dict'), [ast.Dict() as only], []):
+            return _data(only)
+        case ast.Call(ast.Name('dict'), [], named) if all(one.arg for one in named):
+            return {one.arg: _data(one.value) for one in named}
+        case ast.Dict(keys, values):
+            return {_data(key): _data(value) for key, value in zip(keys, values)}
+        case ast.List(parts):
+            return [_data(part) for part in parts]
+        case ast.Tuple(parts):
+            return tuple(_data(part) for part in parts)
+        case ast.UnaryOp(ast.USub(), ast.Name() as number):
+            return -_data(number)
+        case ast.Name('inf' | 'nan' as number):
+            return float(number)
+    return ast.literal_eval(node)

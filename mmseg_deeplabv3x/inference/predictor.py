@@ -3,7 +3,8 @@
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from itertools import groupby
+from itertools import groupby, product
+from typing import overload
 
 import numpy as np
 import torch
@@ -14,12 +15,13 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from ..datasets.reading import read_image
+from ..engine.checkpoints.loading import inner_model
 from ..models import RunningMeanTTAModel
-from .loading import default_device, load, set_output_stride
+from ..models.segmentors.fast_prediction import PRECISIONS, speed_up
+from .exported_segmentor import ExportedSegmentor
+from .loading import load
 from .segmentation import Segmentation
-from .tiles import tiles
 
-PRECISIONS = {'fp32': None, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 # Larger images are cut into tiles: some 2 GB for a ResNet-101 at output_stride 8.
 MAX_PIXELS = 2048 * 2048
 TILE, TILE_STRIDE = 1025, 769
@@ -45,7 +47,8 @@ class DeepLabV3Predictor:
             no config.
         device: As of PyTorch. Default: the first GPU, else the CPU.
         fast: Whether to call the model's ``speed_up()``, if it has one: the same classes up to
-            rounding, sooner. Default: True.
+            rounding, sooner, after a start of some seconds where OpenVINO computes, which the log
+            tells. Default: True.
         precision: 'fp32', 'bf16' or 'fp16' (GPU only). Default: 'fp32'.
         output_stride: To predict at; needs a ``DeepLabV3``. Default: that of the config's test.
         slide: Size and stride of square tiles, in pixels, that each image is cut into
@@ -54,6 +57,8 @@ class DeepLabV3Predictor:
         probabilities: Whether results hold them. Default: False.
         runtime: For an exported file: 'torch', 'onnxruntime' or 'openvino'. Default: the first one
             that reads such a file.
+        fast_runtime: What computes on a CPU if ``fast``: 'openvino' or 'torch'. Default: OpenVINO
+            where it is installed; for a few images PyTorch, without that start, is sooner.
 
     Raises:
         FileNotFoundError: If a file is not there.
@@ -72,6 +77,7 @@ class DeepLabV3Predictor:
         slide: tuple[int, int] | None = None,
         probabilities: bool = False,
         runtime: str | None = None,
+        fast_runtime: str | None = None,
     ):
         if checkpoint is None:
             raise ValueError('DeepLabV3Predictor needs a checkpoint, the file with the weights.')
@@ -79,21 +85,34 @@ class DeepLabV3Predictor:
             raise ValueError(
                 f'precision must be one of {", ".join(PRECISIONS)}, but got {precision!r}.'
             )
-        self.device = torch.device(device or default_device())
+        self.device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
         if precision == 'fp16' and self.device.type == 'cpu':
             raise ValueError("precision 'fp16' needs a GPU: use 'bf16' on a CPU.")
         if slide is not None:
             next(tiles(1, 1, *slide))  # refuses what cannot be
-        loaded = load(config, os.fspath(checkpoint), str(self.device), runtime)
+        loaded = load(config, os.fspath(checkpoint), str(self.device), runtime, output_stride)
         self.model, self.transforms, self.classes, self.palette, _ = loaded
-        if output_stride is not None:
-            set_output_stride(self.model, output_stride)
+        network = inner_model(self.model)
+        if isinstance(network, ExportedSegmentor):
+            if precision != 'fp32':
+                raise ValueError(f'{checkpoint} has its own precision, but got {precision!r}.')
+            if probabilities and network.output == 'classes':
+                raise ValueError(f'{checkpoint} gives classes alone: export its probabilities.')
         self.precision, self.slide, self.probabilities = precision, slide, probabilities
-        if fast and hasattr(self.model, 'speed_up'):
-            if isinstance(self.model, RunningMeanTTAModel):
-                self.model.speed_up()
-            else:
-                self.model.speed_up(probabilities=probabilities)
+        # mmseg's own model of test-time augmentation has none, whatever is in it
+        self.fast = fast and all(hasattr(part, 'speed_up') for part in (self.model, network))
+        if self.fast:
+            speed_up(self.model, precision, fast_runtime, probabilities=probabilities)
+
+    @overload
+    def __call__(
+        self, image: ImageLike, channel_order: str = ..., batch_size: int = ...
+    ) -> Segmentation: ...
+
+    @overload
+    def __call__(
+        self, image: Sequence[ImageLike], channel_order: str = ..., batch_size: int = ...
+    ) -> list[Segmentation]: ...
 
     def __call__(
         self,
@@ -132,49 +151,41 @@ class DeepLabV3Predictor:
 
     def _predict(self, images: list[np.ndarray]) -> Iterator[Segmentation]:
         height, width = images[0].shape[:2]
-        slide = self.slide
-        if slide is None and height * width > MAX_PIXELS:
-            slide = TILE, TILE_STRIDE
-        if slide is None:
-            found = self._run(images)
-        else:
-            found = [self._run_tiles(image, *slide) for image in images]
+        slide = self.slide or ((TILE, TILE_STRIDE) if height * width > MAX_PIXELS else None)
+        found = [self._run_tiles(i, *slide) for i in images] if slide else self._run(images)
         for image, (mask, probabilities) in zip(images, found):
             yield Segmentation(mask, self.classes, self.palette, image[..., ::-1], probabilities)
 
     def _run_tiles(self, image: np.ndarray, crop: int, stride: int):
-        height, width = image.shape[:2]
-        mask = np.empty((height, width), self._dtype)
-        probabilities = None
-        for tile, kept in tiles(height, width, crop, stride):
+        size = image.shape[:2]
+        mask, probabilities = np.empty(size, self._dtype), None
+        for tile, kept in tiles(*size, crop, stride):
             ((found, scores),) = self._run([image[tile]])
             inner = tuple(slice(k.start - t.start, k.stop - t.start) for k, t in zip(kept, tile))
             mask[kept] = found[inner]
             if scores is not None:
                 if probabilities is None:
-                    probabilities = np.empty((len(scores), height, width), np.float32)
+                    probabilities = np.empty((len(scores), *size), np.float32)
                 probabilities[(slice(None), *kept)] = scores[(slice(None), *inner)]
         return mask, probabilities
 
     @torch.inference_mode()
     def _run(self, images: list[np.ndarray]):
         """Mask and probabilities, or None in their place, of images of one size."""
-        inputs = pseudo_collate([self._prepare(image) for image in images])
-        dtype = PRECISIONS[self.precision]
+        # contiguous: a tile is a view
+        inputs = [self.transforms(dict(img=np.ascontiguousarray(image))) for image in images]
+        dtype = None if self.fast else PRECISIONS[self.precision]
         autocast = torch.autocast(self.device.type, dtype) if dtype else nullcontext()
         with autocast:
-            samples = self.model.test_step(inputs)
-        results = []
-        for sample in samples:
-            mask = sample.pred_sem_seg.data[0].cpu().numpy().astype(self._dtype)
-            results.append((mask, self._probabilities(sample) if self.probabilities else None))
-        return results
+            samples = self.model.test_step(pseudo_collate(inputs))
+        return [
+            (s.pred_sem_seg.data[0].cpu().numpy().astype(self._dtype), self._probabilities(s))
+            for s in samples
+        ]
 
-    def _prepare(self, image: np.ndarray) -> dict:
-        # contiguous: a tile is a view
-        return self.transforms(dict(img=np.ascontiguousarray(image)))
-
-    def _probabilities(self, sample) -> np.ndarray:
+    def _probabilities(self, sample) -> np.ndarray | None:
+        if not self.probabilities:
+            return None
         scores = sample.seg_logits.data.float()
         if not isinstance(self.model, (RunningMeanTTAModel, SegTTAModel)) and len(scores) > 1:
             scores = scores.softmax(0)
@@ -184,21 +195,14 @@ class DeepLabV3Predictor:
 
     @property
     def _dtype(self) -> type:
-        return np.uint8 if len(self.classes) <= 256 else np.uint16
+        return np.uint8 if len(self.classes) <= 255 else np.uint16
 
 
 def as_bgr(image: ImageLike, channel_order: str = 'rgb') -> np.ndarray:
-    """Any kind of image as OpenCV and mmseg have it.
+    """Any kind of image as OpenCV and mmseg have it: uint8 (H, W, 3), BGR.
 
-    Args:
-        image: As of :meth:`DeepLabV3Predictor.__call__`.
-        channel_order: Of arrays and tensors, 'rgb' or 'bgr'.
-
-    Returns:
-        uint8 (H, W, 3), BGR.
-
-    Raises:
-        ValueError: If it cannot be read, or is no image.
+    Image and channel_order are as of :meth:`DeepLabV3Predictor.__call__`. What cannot be read, or
+    is no image, is a ValueError.
     """
     if isinstance(image, (str, os.PathLike)):
         return read_image(os.fspath(image))
@@ -222,3 +226,35 @@ def as_bgr(image: ImageLike, channel_order: str = 'rgb') -> np.ndarray:
         raise ValueError(f'An image must be (H, W) or (H, W, 1, 3 or 4), but got {image.shape}.')
     image = image.repeat(3, 2) if image.shape[2] == 1 else image[..., :3]
     return np.ascontiguousarray(image[..., ::-1] if channel_order == 'rgb' else image)
+
+
+def tiles(
+    height: int, width: int, crop: int, stride: int
+) -> Iterator[tuple[tuple[slice, slice], tuple[slice, slice]]]:
+    """Tiles that cover an image, too large for the memory, and the part of each that is kept.
+
+    Each pixel is kept from the tile in which it lies farthest from the border, where the network
+    sees most of its surroundings. So the result of a tile can be written and forgotten, and memory
+    does not grow with image or classes. (mmseg's ``mode='slide'`` averages the logits of all tiles
+    over a pixel, and holds them for the whole image.)
+
+    Yields rows and columns of a tile, ``crop`` pixels a side or what the image has, and of its kept
+    part, both in the image. A ``stride`` that is not from 1 to ``crop`` is a ValueError.
+    """
+    if not 1 <= stride <= crop:
+        raise ValueError(
+            f'The stride of tiles must be from 1 to their size {crop}, but got {stride}.'
+        )
+    for rows, columns in product(*(_spans(size, crop, stride) for size in (height, width))):
+        yield tuple(zip(rows, columns))
+
+
+def _spans(size: int, crop: int, stride: int) -> list[tuple[slice, slice]]:
+    crop = min(crop, size)
+    starts = [*range(0, size - crop, stride), size - crop]
+    # between two tiles, the middle of what both cover
+    borders = [0, *((b + a + crop) // 2 for a, b in zip(starts, starts[1:])), size]
+    return [
+        (slice(start, start + crop), slice(first, last))
+        for start, first, last in zip(starts, borders, borders[1:])
+    ]

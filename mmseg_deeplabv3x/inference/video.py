@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from tempfile import TemporaryDirectory
 
@@ -21,27 +21,23 @@ def segment_video(
     out: str | os.PathLike,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> int:
-    """Write a video under the colours of its classes, as MP4.
+    """Write a video under the colours of its classes, as MP4, and tell the number of frames.
 
-    Args:
-        predictor: Called with one frame after the other.
-        source: A video that OpenCV decodes.
-        out: The file to write, written aside and renamed; its suffix should be ``.mp4``.
-        progress: Called with the frames done and their number, 0 where the file does not tell it.
-
-    Returns:
-        The number of frames.
+    ``source`` is any that OpenCV decodes, ``out`` is written aside and renamed. ``progress`` is
+    called with the frames done and their number, 0 where the file does not tell it.
 
     Raises:
-        ValueError: If the video cannot be decoded, or not be encoded here.
+        ValueError: If the video cannot be decoded, or not be encoded here, or a name is no UTF-8.
     """
+    for path in map(os.fspath, (source, out)):
+        if path != path.encode(errors='ignore').decode():  # OpenCV would crash
+            raise ValueError(f'The name {path!r} is not UTF-8: rename the video.')
     capture = cv2.VideoCapture(os.fspath(source))
     try:
         if not capture.isOpened():
             raise ValueError(f'{source} cannot be decoded as a video.')
-        size = tuple(
-            int(capture.get(p)) for p in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
-        )
+        sides = cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT
+        size = [int(capture.get(side)) for side in sides]
         rate = capture.get(cv2.CAP_PROP_FPS) or 25.0
         total = max(int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0)
         # the container follows from the suffix, which a file written aside has not
@@ -65,10 +61,12 @@ def segment_video(
 def _segment(predictor, capture, writer, progress) -> int:
     """Three threads: one decodes, this one predicts, one draws and encodes."""
     done = 0
-    with ThreadPoolExecutor(1) as encoder:
+    with ThreadPoolExecutor(1) as decoder, ThreadPoolExecutor(1) as encoder:
+        coming = deque(decoder.submit(capture.read) for _ in range(_WAITING))
         drawn = deque()
-        for frame in _ahead(capture):
-            drawn.append(encoder.submit(_draw, predictor(frame, channel_order='bgr'), writer))
+        while (read := coming.popleft().result())[0]:
+            coming.append(decoder.submit(capture.read))
+            drawn.append(encoder.submit(_draw, predictor(read[1], channel_order='bgr'), writer))
             done += 1
             progress(done)
             if len(drawn) > _WAITING:
@@ -76,20 +74,6 @@ def _segment(predictor, capture, writer, progress) -> int:
         for future in drawn:
             future.result()
     return done
-
-
-def _ahead(capture) -> Iterator[np.ndarray]:
-    """The frames, decoded some ahead of their use."""
-
-    def read():
-        there, frame = capture.read()
-        return frame if there else None
-
-    with ThreadPoolExecutor(1) as decoder:
-        coming = deque(decoder.submit(read) for _ in range(_WAITING))
-        while (frame := coming.popleft().result()) is not None:
-            coming.append(decoder.submit(read))
-            yield frame
 
 
 def _draw(segmentation, writer) -> None:

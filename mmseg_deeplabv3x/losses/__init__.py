@@ -2,5 +2,3 @@
 
 from .upsampled_cross_entropy_loss import UpsampledCrossEntropyLoss
 from .upsampled_loss_mixin import UpsampledLossMixin
-
-__all__ = ['UpsampledCrossEntropyLoss', 'UpsampledLossMixin']

@@ -1,14 +1,57 @@
 """Cross-entropy that takes a head's logits before they are upsampled."""
 
-from collections.abc import Sequence
 from functools import partial
 
+import torch
 from mmseg.models.losses import CrossEntropyLoss
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from ..ops import upsampled_cross_entropy
-from .late_label_check import LateLabelCheck
+from ..ops import check_labels, upsampled_cross_entropy
+
+
+class LateLabelCheck:
+    """Looks at the labels of one batch when those of the next one come, or at :meth:`finish`.
+
+    To read them from a GPU at once would make the host wait in every iteration; by the next one
+    their copy has long arrived. What is on the host already is looked at at once.
+    """
+
+    _pending = None
+
+    def _start_copy(self, extremes: Tensor):
+        """A copy on the host, and what waits until it has arrived; None if it is there."""
+        if not extremes.is_cuda:
+            return extremes, None
+        copy = extremes.to('cpu', non_blocking=True)
+        arrived = torch.cuda.Event()
+        arrived.record()
+        return copy, arrived.synchronize
+
+    def __call__(self, name: str, extremes: Tensor, num_classes: int, ignore_index: int) -> None:
+        """Look at the last batch, and take in the next one, of the loss of this name."""
+        self.finish()
+        copy, wait = self._start_copy(extremes)
+        self._pending = wait, name, copy, num_classes, ignore_index
+        if wait is None:
+            self.finish()
+
+    def finish(self) -> None:
+        """Look at the last batch, if nobody has looked at it yet."""
+        if self._pending is None:
+            return
+        (wait, name, *labels), self._pending = self._pending, None
+        if wait is not None:
+            wait()
+        try:
+            check_labels(*labels)
+        except ValueError as error:
+            raise ValueError(f'{name}: {error}') from None
+
+    def __getstate__(self) -> dict:
+        """Copies start with nothing to look at."""
+        self.finish()
+        return vars(self)
 
 
 @MODELS.register_module()
@@ -24,42 +67,24 @@ class UpsampledCrossEntropyLoss(CrossEntropyLoss):
     So no validation and no checkpoint follows from a batch with such a label.
 
     Args:
-        use_sigmoid: False; here, as the next two, so that a config of ``CrossEntropyLoss`` fits.
-        use_mask: False.
-        reduction: 'mean'.
-        class_weight: Weight of each class, or a file of them.
-            Default: 1 each.
-        loss_weight: Factor of the loss. Default: 1.
-        loss_name: Its name in the log. Default: 'loss_ce'.
-        avg_non_ignore: Whether the mean is over the labelled pixels or over all. Default:
-            True, as in the paper's released code; mmseg's default is False.
+        avg_non_ignore: Whether the mean is over the labelled pixels or over all. Default: True, as
+            in the paper's released code; mmseg's default is False.
+        **kwargs: As of ``CrossEntropyLoss``: ``class_weight``, of each class, or a file of them
+            (default: 1 each), ``loss_weight``, factor of the loss (1), ``loss_name``, in the log
+            ('loss_ce'). Of ``use_sigmoid``, ``use_mask`` and ``reduction`` the defaults alone.
 
     Raises:
         ValueError: For what only ``CrossEntropyLoss`` can do.
     """
 
-    def __init__(
-        self,
-        use_sigmoid: bool = False,
-        use_mask: bool = False,
-        reduction: str = 'mean',
-        class_weight: Sequence[float] | str | None = None,
-        loss_weight: float = 1.0,
-        loss_name: str = 'loss_ce',
-        avg_non_ignore: bool = True,
-    ):
-        if use_sigmoid or use_mask or reduction != 'mean':
+    def __init__(self, avg_non_ignore: bool = True, **kwargs):
+        super().__init__(avg_non_ignore=avg_non_ignore, **kwargs)
+        if self.use_sigmoid or self.use_mask or self.reduction != 'mean':
             raise ValueError(
                 'UpsampledCrossEntropyLoss is the mean of a softmax cross-entropy; for '
-                f'use_sigmoid={use_sigmoid}, use_mask={use_mask}, reduction={reduction!r} take '
-                "mmseg's CrossEntropyLoss."
+                f'use_sigmoid={self.use_sigmoid}, use_mask={self.use_mask}, '
+                f"reduction={self.reduction!r} take mmseg's CrossEntropyLoss."
             )
-        super().__init__(
-            class_weight=class_weight,
-            loss_weight=loss_weight,
-            loss_name=loss_name,
-            avg_non_ignore=avg_non_ignore,
-        )
         self.label_check = LateLabelCheck()
 
     def loss_and_accuracy(
@@ -70,20 +95,10 @@ class UpsampledCrossEntropyLoss(CrossEntropyLoss):
         ignore_index: int,
         head: str = '',
     ) -> tuple[Tensor, Tensor]:
-        """Loss and pixel accuracy of logits that are not upsampled.
+        """Loss, and ``acc_seg`` in percent, (1,), of logits (N, C, h, w) that are not upsampled.
 
-        Args:
-            logits: (N, C, h, w).
-            labels: (N, H, W).
-            align_corners: How the logits would be upsampled.
-            ignore_index: Label of the pixels that do not count.
-            head: Where the logits come from, for the message. Default: ''.
-
-        Returns:
-            The loss, and ``acc_seg`` in percent, (1,).
-
-        Raises:
-            ValueError: If a label is neither a class nor ``ignore_index``; see above.
+        ``labels`` are (N, H, W); ``head`` says in messages where the logits come from. A label that
+        is neither a class nor ``ignore_index`` is a ValueError; see above.
         """
         loss, accuracy = upsampled_cross_entropy(
             logits,

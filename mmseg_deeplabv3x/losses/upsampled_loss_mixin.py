@@ -49,15 +49,7 @@ class UpsampledLossMixin:
         check_softmax(self)
 
     def loss_by_feat(self, seg_logits: Tensor, batch_data_samples: list) -> dict:
-        """Compute the loss.
-
-        Args:
-            seg_logits: (N, C, h, w), of the head's forward.
-            batch_data_samples: With ``gt_sem_seg``.
-
-        Returns:
-            The loss under its name, and ``acc_seg``, as mmseg's heads give.
-        """
+        """Loss under its name, and ``acc_seg``, of a forward's logits, (N, C, h, w)."""
         labels = self._stack_batch_gt(batch_data_samples).squeeze(1)
         if self.out_channels == 1 and (labels == self.ignore_index).all():
             return self._nothing_labelled(seg_logits)
@@ -72,7 +64,5 @@ class UpsampledLossMixin:
     def _nothing_labelled(self, seg_logits: Tensor) -> dict:
         """As of softmax losses; mmseg's binary cross-entropy fails."""
         zero = (0 * seg_logits).sum()  # with a gradient, for distributed runs
-        return {
-            **{loss.loss_name: zero for loss in _losses(self)},
-            'acc_seg': zero.new_tensor([100.0]),
-        }
+        losses = {loss.loss_name: zero for loss in _losses(self)}
+        return dict(losses, acc_seg=zero.new_tensor([100.0]))

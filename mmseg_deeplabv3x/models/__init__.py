@@ -6,14 +6,3 @@ from .layers import ValidTapConv2d
 from .necks import CascadeNeck
 from .segmentors import DeepLabV3
 from .tta import RunningMeanTTAModel
-
-__all__ = [
-    'AtrousBackbone',
-    'AtrousResNet',
-    'CascadeNeck',
-    'DeepLabV3',
-    'ImagePoolASPPHead',
-    'RunningMeanTTAModel',
-    'UpsampledFCNHead',
-    'ValidTapConv2d',
-]

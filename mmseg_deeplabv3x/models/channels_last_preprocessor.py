@@ -14,15 +14,7 @@ class ChannelsLastPreProcessor(SegDataPreProcessor):
     """
 
     def forward(self, data: dict, training: bool = False) -> dict:
-        """Normalise a batch.
-
-        Args:
-            data: ``inputs``, images (3, H, W) in uint8, and ``data_samples``.
-            training: Whether it is for training. Default: False.
-
-        Returns:
-            ``inputs``, (N, 3, H, W) in channels_last, and ``data_samples``.
-        """
+        """From images (3, H, W) in uint8 to one batch, (N, 3, H, W) in channels_last."""
         images = data['inputs']
         if training or self.test_cfg or not self._serves(images):
             return super().forward(data, training)
@@ -41,14 +33,9 @@ class ChannelsLastPreProcessor(SegDataPreProcessor):
         return dict(inputs=inputs.permute(0, 3, 1, 2), data_samples=data.get('data_samples'))
 
     def _serves(self, images: list[Tensor]) -> bool:
-        return (
-            self._enable_normalize
-            and self.device.type == 'cpu'
-            and self.mean.numel() == self.std.numel() == 3
-            and all(
-                image.dtype == torch.uint8
-                and image.device.type == 'cpu'
-                and image.shape == (3, *images[0].shape[1:])
-                for image in images
-            )
-        )
+        if not (self._enable_normalize and self.mean.numel() == self.std.numel() == 3):
+            return False
+        kinds = {(x.dtype, x.device.type, *x.shape) for x in images}
+        return self.device.type == 'cpu' and kinds == {
+            (torch.uint8, 'cpu', 3, *images[0].shape[1:])
+        }

@@ -11,19 +11,12 @@ from torch import Tensor
 from ..weights import fit, read_weights, unwrap
 
 
-@CheckpointLoader.register_scheme(r'.+\.(safetensors|npz|index)$', force=True)  # patterns, in fact
+# what mmengine calls a prefix is a pattern
+@CheckpointLoader.register_scheme(r'hf://.+|.+\.(safetensors|npz|index)$', force=True)
 def load_from_file(
     filename: str, map_location: str | torch.device | None = None
 ) -> dict[str, dict[str, Tensor]]:
-    """Read files of kinds that ``torch.load`` does not know, wherever mmengine reads a checkpoint.
-
-    Args:
-        filename: As of :func:`read_weights`.
-        map_location: Has no effect: the tensors are on the CPU.
-
-    Returns:
-        A checkpoint.
-    """
+    """Read, to the CPU, what ``torch.load`` does not know, wherever mmengine reads checkpoints."""
     return {'state_dict': read_weights(filename)}
 
 
@@ -33,9 +26,10 @@ def naming_file(init_cfg: dict | list | None) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        if isinstance(init_cfg, dict) and 'checkpoint' in init_cfg:
-            raise ValueError(f'{init_cfg["checkpoint"]}: {error}') from error
-        raise
+        file = init_cfg.get('checkpoint') if isinstance(init_cfg, dict) else None
+        if not file or file in str(error):
+            raise
+        raise ValueError(f'{file}: {error}') from error
 
 
 class PublishedWeightsMixin:
@@ -53,12 +47,7 @@ class PublishedWeightsMixin:
     new_classifier = False
 
     def init_weights(self) -> None:
-        """Initialise as ``init_cfg`` says.
-
-        Raises:
-            ValueError: If the file that it names has a tensor of another shape, or lacks a part
-                of the backbone.
-        """
+        """Initialise as ``init_cfg`` says; a file that does not fit is a ``ValueError``."""
         with naming_file(self.init_cfg):
             super().init_weights()
 
@@ -68,14 +57,7 @@ class PublishedWeightsMixin:
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def fit_weights(self, state_dict: dict[str, Tensor]) -> None:
-        """Bring a state dict of any source under the keys of this module.
-
-        Args:
-            state_dict: Or a checkpoint that holds one; changed in place.
-
-        Raises:
-            ValueError: If it does not fit.
-        """
+        """Bring a state dict, or checkpoint, of any source under our keys, or raise ValueError."""
         own = self.state_dict()
         if state_dict.keys() == own.keys() and all(
             state_dict[key].shape == value.shape for key, value in own.items()

@@ -32,13 +32,9 @@ class RunningMeanTTAModel(SegTTAModel):
     def test_step(self, data: dict) -> list[SegDataSample]:
         """Predict a batch of images from their views.
 
-        Args:
-            data: ``inputs`` and ``data_samples``, each a list with one entry per view,
-                which holds one item per image.
-
-        Returns:
-            For each image, ``pred_sem_seg`` (1, H, W), and ``seg_logits``
-            (num_classes, H, W), which here are mean probabilities.
+        ``inputs`` and ``data_samples`` of ``data`` are lists of views, each of one item per image.
+        A result has ``pred_sem_seg``, (1, H, W), and as ``seg_logits``, (num_classes, H, W), mean
+        probabilities.
 
         Raises:
             ValueError: If each view is mirrored, and so perhaps the labels.
@@ -59,17 +55,13 @@ class RunningMeanTTAModel(SegTTAModel):
         results = [_as_the_image_is(samples) for samples in zip(*kept)]
         for sample, total in zip(results, sums):
             mean = total / len(views)
-            sample.set_data(
-                dict(
-                    seg_logits=PixelData(data=mean),
-                    pred_sem_seg=PixelData(data=self._classes(mean)),
-                )
-            )
+            sample.seg_logits = PixelData(data=mean)
+            sample.pred_sem_seg = PixelData(data=self._classes(mean))
         return results
 
-    def speed_up(self) -> 'RunningMeanTTAModel':
+    def speed_up(self, probabilities: bool = True, **how) -> 'RunningMeanTTAModel':
         """Prepare for prediction: see :meth:`FastPredictionMixin.speed_up`."""
-        self.module.speed_up(probabilities=True)
+        self.module.speed_up(probabilities=True, **how)
         return self
 
     def _probabilities(self, scores: Tensor) -> Tensor:

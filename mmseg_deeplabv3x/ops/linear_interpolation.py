@@ -6,20 +6,12 @@ from torch.nn import functional as F
 
 
 def interpolation_matrix(size_in: int, size_out: int, align_corners: bool, like: Tensor) -> Tensor:
-    """What ``interpolate(mode='linear')`` multiplies a signal by.
+    """What ``interpolate(mode='linear')`` multiplies a signal by, (size_out, size_in).
 
     Bilinear interpolation of a map is this matrix from the left (rows) and its transpose from the
-    right (columns); the gradient takes the transposes, and so needs no atomic additions.
-
-    Args:
-        size_in: Length of the signal.
-        size_out: Length after interpolation; may be the smaller one.
-        align_corners: As of :func:`torch.nn.functional.interpolate`.
-        like: Any tensor of the wanted dtype and device.
-
-    Returns:
-        (size_out, size_in). Positions are computed in float64: in float32 their rounding would be
-        the largest error of an interpolated map.
+    right (columns); the gradient takes the transposes, and so needs no atomic additions. It has the
+    dtype and the device of ``like``; positions are computed in float64: in float32 their rounding
+    would be the largest error of an interpolated map.
     """
     unit_signals = torch.eye(size_in, dtype=torch.float64, device=like.device)[None]
     columns = F.interpolate(unit_signals, size_out, mode='linear', align_corners=align_corners)
@@ -29,18 +21,9 @@ def interpolation_matrix(size_in: int, size_out: int, align_corners: bool, like:
 def tiles_of(
     length: int, size_in: int, size_out: int, align_corners: bool
 ) -> list[tuple[slice, slice]]:
-    """Cut the outputs into runs, and find the inputs that each is interpolated from.
+    """Cut the outputs into runs of ``length``: inputs that each is interpolated from, and outputs.
 
     Plain arithmetic, so that a matrix on a GPU need not be read back.
-
-    Args:
-        length: Outputs in a run; the last may be shorter.
-        size_in: Length of the signal.
-        size_out: Length after interpolation.
-        align_corners: As of :func:`torch.nn.functional.interpolate`.
-
-    Returns:
-        Of each run its inputs and its outputs; in these rows of the matrix all other columns are 0.
     """
 
     def left_neighbour(output):

@@ -35,3 +35,8 @@ def pointwise_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> T
     rows = x.permute(0, 2, 3, 1).reshape(n * height, width, 1, channels).permute(0, 3, 1, 2)
     y = F.conv2d(rows, weight, bias)
     return y.permute(0, 2, 3, 1).reshape(n, height, width, len(weight)).permute(0, 3, 1, 2)
+
+
+def is_recorded() -> bool:
+    """Whether operations are traced, compiled or exported: they must be right for any size."""
+    return torch.jit.is_tracing() or torch.compiler.is_compiling()

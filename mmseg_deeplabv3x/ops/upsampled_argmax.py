@@ -26,8 +26,7 @@ def upsampled_argmax(
         logits: (N, C, h, w). As in ``argmax``, NaN is the largest of all.
         size: Height and width to upsample to.
         align_corners: As of :func:`torch.nn.functional.interpolate`.
-        keep: Rows and columns of the result that are wanted, from the
-            upper left. Default: all of ``size``.
+        keep: Rows and columns of the result that are wanted, from the upper left. Default: all.
 
     Returns:
         (N, H, W), int64.

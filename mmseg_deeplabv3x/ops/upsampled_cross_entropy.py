@@ -7,12 +7,25 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from .label_check import check_labels
 from .linear_interpolation import interpolation_matrix, tiles_of
 
 # Upsampled logits in one tile, and its columns at most: on a CPU 1 MiB, so that it stays in the
 # cache; elsewhere enough to fill the device.
 CPU_TILE, GPU_TILE = (2**18, 2**8), (2**23, 2**11)
+
+
+def check_labels(extremes: Tensor, num_classes: int, ignore_index: int) -> None:
+    """Raise a ValueError that names a label that is neither a class nor ignored.
+
+    ``extremes``, (2,), are the lowest and the highest label that is not ignored. For a GPU's the
+    host waits.
+    """
+    for label in extremes.tolist():
+        if not 0 <= label < num_classes:
+            raise ValueError(
+                f'labels must be classes, 0 to {num_classes - 1}, or ignore_index={ignore_index}, '
+                f'but got {label}.'
+            )
 
 
 def upsampled_cross_entropy(
@@ -38,21 +51,18 @@ def upsampled_cross_entropy(
         labels: (N, H, W), integers: a class or ``ignore_index``.
         align_corners: As of :func:`torch.nn.functional.interpolate`.
         ignore_index: Label of the pixels that have no loss. Default: 255, mmseg's.
-        class_weight: (C,), factor of the loss of each class;
-            the mean is weighted too. Default: 1 each.
-        avg_non_ignore: Whether the mean is over the labelled pixels or over all. Over all,
-            an ignored pixel has weight 1 (mmseg's own fails on ignored pixels once there are
-            class weights). Default: True, as in the paper's released code; mmseg's default is
-            False.
+        class_weight: (C,), factor of the loss of each class; the mean is weighted too. Default: 1.
+        avg_non_ignore: Whether the mean is over the labelled pixels or over all. Over all, an
+            ignored pixel has weight 1 (mmseg's own fails on ignored pixels once there are class
+            weights). Default: True, as in the paper's released code; mmseg's default is False.
         return_accuracy: Whether to return the pixel accuracy too. Default: False.
         check: What looks at the labels. Default: :func:`check_labels`, which on a GPU makes the
             host wait for them; a loss has one that does not.
 
     Returns:
-        The mean loss, a scalar, 0 (with gradient 0) if all pixels
-        are ignored. With ``return_accuracy`` also what mmseg logs as ``acc_seg``: percent of the
-        labelled pixels whose class has the highest logit, (1,); where several share the highest,
-        any of them is right.
+        The mean loss, a scalar, 0 (with gradient 0) if all pixels are ignored. With
+        ``return_accuracy`` also what mmseg logs as ``acc_seg``: percent of the labelled pixels
+        whose class has the highest logit, (1,); where several share the highest, any is right.
 
     Raises:
         ValueError: If the shapes do not fit, or a label is neither a class nor ``ignore_index``.
@@ -83,14 +93,9 @@ class _UpsampledCrossEntropy(torch.autograd.Function):
         if class_weight is not None:
             class_weight = torch.as_tensor(class_weight, dtype=dtype, device=logits.device)
         with torch.autocast(logits.device.type, enabled=False):
-            loss, grad, weight, labelled, correct, extremes = _sums(
-                logits.to(dtype),
-                labels,
-                align_corners,
-                ignore_index,
-                class_weight,
-                ctx.needs_input_grad[0],
-            )
+            settings = align_corners, ignore_index, class_weight, ctx.needs_input_grad[0]
+            sums = _sums(logits.to(dtype), labels, *settings)
+        loss, grad, weight, labelled, correct, extremes = sums
         if not avg_non_ignore:
             weight = weight + (labels.numel() - labelled)
         # mmseg's guard: nothing labelled gives 0

@@ -51,12 +51,10 @@ def conv2d_by_taps(x: Tensor, weight: Tensor, rate: int) -> Tensor:
 
 
 def _serves(x, weight, rate):
-    if x.device.type != 'cpu' or rate == 1:
-        return False
     # half precision would be rounded once an image
-    if x.dtype.itemsize < 4 or torch.is_autocast_enabled('cpu'):
-        return False
-    if not (torch.is_grad_enabled() and weight.requires_grad):
+    half = x.dtype.itemsize < 4 or torch.is_autocast_enabled('cpu')
+    needs_grad = torch.is_grad_enabled() and weight.requires_grad
+    if x.device.type != 'cpu' or rate == 1 or half or not needs_grad:
         return False
     return x.stride(1) == 1 or valid_tap_share(*x.shape[2:], rate) < WORTH_A_COPY
 

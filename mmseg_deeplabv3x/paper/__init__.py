@@ -1,10 +1,3 @@
 """The rows of the paper's tables as data."""
 
 from .rows import REFERENCES, ROWS, Row, find_rows
-
-__all__ = [
-    'REFERENCES',
-    'ROWS',
-    'Row',
-    'find_rows',
-]

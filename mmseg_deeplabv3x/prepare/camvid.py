@@ -5,23 +5,21 @@ void, as ``CamVidDataset`` reads them. SegNet's repository has PNG images in ``t
 ``test``, masks in ``trainannot``, ``valannot`` and ``testannot``, and void as class 11.
 """
 
-import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
-from ..datasets.camvid import CamVidDataset
 from ..datasets.lists import first_few
+from ..datasets.local_dataset import CamVidDataset
 from ..datasets.parallel import map_files
 from ..datasets.reading import read_image, read_mask
 from ..datasets.voc_masks import VOID
 from .download import DOWNLOADS, Remote, download
 from .output import Output
-from .sources import find_files
+from .sources import Sources, find_files
 
 ROOT = 'data/camvid'
 # GitHub packs it anew for every download, so there can be no checksum.
@@ -36,9 +34,9 @@ FILES = re.compile(r'(?:^|/)((?:train|val|test)(?:annot)?/[^/]+\.png)$')
 
 
 def prepare_camvid(
-    root: str | os.PathLike = ROOT,
-    sources: Sequence[str | os.PathLike] = (),
-    downloads: str | os.PathLike = DOWNLOADS,
+    root: str = ROOT,
+    sources: Sources = (),
+    downloads: str = DOWNLOADS,
     counts: Mapping[str, int] = COUNTS,
 ) -> str:
     """Convert SegNet's CamVid; arguments, result and errors as in :mod:`mmseg_deeplabv3x.prepare`.
@@ -67,20 +65,15 @@ def _convert(out: Output, task: tuple[str, Path]) -> None:
     is_mask = name.split('/')[0].endswith('annot')
     # images without the usual halving of the colours, so that next to nothing is lost
     options = {} if is_mask else dict(quality=95, subsampling=0)
-    pixels = _ids(path) if is_mask else read_image(path)[..., ::-1]
+    pixels = read_mask(path) if is_mask else read_image(path)[..., ::-1]
+    if is_mask:
+        pixels[pixels == NUM_CLASSES] = VOID
+        wrong = pixels[(pixels > NUM_CLASSES) & (pixels != VOID)]
+        if len(wrong):
+            ids = f'0 to {NUM_CLASSES}, the last void'
+            raise ValueError(f"{path} holds the id {wrong.min()}; SegNet's ids are {ids}.")
     with out.writing(target(name)) as new:
         Image.fromarray(pixels).save(new, **options)
-
-
-def _ids(path: Path) -> np.ndarray:
-    ids = read_mask(path)
-    ids[ids == NUM_CLASSES] = VOID
-    wrong = np.setdiff1d(ids, [*range(NUM_CLASSES), VOID])
-    if len(wrong):
-        raise ValueError(
-            f"{path} holds the id {wrong[0]}; SegNet's ids are 0 to {NUM_CLASSES}, the last void."
-        )
-    return ids
 
 
 def _check_split(out: Output, split: str, count: int) -> int:

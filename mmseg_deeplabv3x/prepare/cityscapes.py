@@ -2,20 +2,18 @@
 
 Made: ``leftImg8bit/SPLIT/CITY/*.png`` as in the official archives, and beside them
 ``gt{Fine,Coarse}/SPLIT/CITY/*_labelTrainIds.png``: the ids of the 19 evaluated classes, 255 for all
-else. They are made from the official masks (``*_labelIds.png``), or drawn from the polygons
-where those are missing, for every split that is given: train, val, test, train_extra.
+else. They are made from the official masks (``*_labelIds.png``) of every split that is given:
+train, val, test, train_extra.
 """
 
-import json
-import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from mmseg.datasets import CityscapesDataset
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from ..datasets.how_to_get import CITYSCAPES
 from ..datasets.lists import first_few
@@ -23,7 +21,7 @@ from ..datasets.parallel import map_files
 from ..datasets.reading import read_mask
 from ..datasets.voc_masks import VOID
 from .output import Output
-from .sources import find_files
+from .sources import Sources, find_files
 
 ROOT = 'data/cityscapes'
 HOW_TO_GET = f'Cityscapes needs an account: {CITYSCAPES}, and name the archives with --from.'
@@ -32,7 +30,7 @@ COUNTS = dict(train=2975, val=500, test=1525, train_extra=19998)
 BLACK = 'train_extra/troisdorf/troisdorf_000000_000073'
 
 # Name of each label id, 0 to 33: https://github.com/mcordts/cityscapesScripts,
-# cityscapesscripts/helpers/labels.py. License plates have the id -1: they are not drawn.
+# cityscapesscripts/helpers/labels.py.
 LABELS = (
     'unlabeled', 'ego vehicle', 'rectification border', 'out of roi', 'static', 'dynamic',
     'ground', 'road', 'sidewalk', 'parking', 'rail track', 'building', 'wall', 'fence',
@@ -40,24 +38,17 @@ LABELS = (
     'vegetation', 'terrain', 'sky', 'person', 'rider', 'car', 'truck', 'bus', 'caravan',
     'trailer', 'train', 'motorcycle', 'bicycle',
 )  # fmt: skip
-NOT_DRAWN = 'license plate'
 CLASSES = CityscapesDataset.METAINFO['classes']
 TRAIN_IDS = {name: CLASSES.index(name) if name in CLASSES else VOID for name in LABELS}
 
-# What malformed JSON, fields and coordinates raise.
-MALFORMED = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
-
 FILES = re.compile(
     r'(?:^|/)(leftImg8bit/(?:train|val|test|train_extra)/[\w-]+/[\w-]+_leftImg8bit\.png'
-    r'|gt(Fine|Coarse)/(?:train|val|test|train_extra)/[\w-]+/[\w-]+_gt\2_'
-    r'(?:labelIds\.png|polygons\.json))$'
+    r'|gt(Fine|Coarse)/(?:train|val|test|train_extra)/[\w-]+/[\w-]+_gt\2_labelIds\.png)$'
 )
 
 
 def prepare_cityscapes(
-    root: str | os.PathLike = ROOT,
-    sources: Sequence[str | os.PathLike] = (),
-    counts: Mapping[str, int] = COUNTS,
+    root: str = ROOT, sources: Sources = (), counts: Mapping[str, int] = COUNTS
 ) -> str:
     """Make the masks of train ids; arguments and errors as in :mod:`mmseg_deeplabv3x.prepare`.
 
@@ -67,74 +58,37 @@ def prepare_cityscapes(
     with Output(root) as out:
         if not sources and not out.root.is_dir():
             raise FileNotFoundError(f'There is nothing at {root}. {HOW_TO_GET}')
-        files = find_files(
-            sources or [out.root], FILES, lambda n: not out.has(mask_name(n) or n), out.scratch
-        )
-        labels = {}  # the mask to make: its mask or, where there is none, its polygons
-        for name, path in files:
-            if mask_name(name) is None:
+        labels = []
+        for name, path in find_files(
+            sources or [out.root], FILES, lambda name: not out.has(made_of(name)), out.scratch
+        ):
+            if made_of(name) == name:
                 out.place(path, name)
-            elif path.suffix == '.png' or mask_name(name) not in labels:
-                labels[mask_name(name)] = path
-        map_files(partial(_convert, out), list(labels.items()), 'Making masks')
+            else:
+                labels.append((made_of(name), path))
+        map_files(partial(_convert, out), labels, 'Making masks')
         found = _check_splits(out, counts)
     return f'{root}: ' + ', '.join(f'{split} {count}' for split, count in found.items())
 
 
-def mask_name(name: str) -> str | None:
-    """The mask that is made of a label file; None for an image."""
-    base = re.sub(r'_(labelIds\.png|polygons\.json)$', '', name)
-    return None if base == name else f'{base}_labelTrainIds.png'
+def made_of(name: str) -> str:
+    """What is made of a file: of an official mask another one, of an image itself."""
+    return name.replace('_labelIds.png', '_labelTrainIds.png')
 
 
-def train_ids_of_labels(path: Path) -> np.ndarray:
-    """Train ids, uint8 (H, W), of an official mask.
-
-    Raises:
-        ValueError: If it is damaged, or holds an id that is not Cityscapes'.
-    """
+def train_ids(path: Path) -> np.ndarray:
+    """Train ids, uint8 (H, W), of an official mask."""
     ids = read_mask(path)
     if ids.max() >= len(LABELS):
-        raise ValueError(
-            f'{path} holds the id {ids.max()}; the label ids of Cityscapes are 0 to '
-            f'{len(LABELS) - 1}.'
-        )
+        known = f'the label ids of Cityscapes are 0 to {len(LABELS) - 1}'
+        raise ValueError(f'{path} holds the id {ids.max()}; {known}.')
     return np.array([TRAIN_IDS[name] for name in LABELS], np.uint8)[ids]
-
-
-def train_ids_of_polygons(path: Path) -> np.ndarray:
-    """Train ids, uint8 (H, W), drawn from a file of polygons as the official tool does.
-
-    Later polygons cover earlier ones. A group, such as ``cargroup``, counts as its class; deleted
-    objects and license plates are left out.
-
-    Raises:
-        ValueError: If the file is damaged, or names a label that is not Cityscapes'.
-    """
-    try:
-        content = json.loads(path.read_text('utf-8'))
-        size = content['imgWidth'], content['imgHeight']
-        if not 0 < size[0] * size[1] <= Image.MAX_IMAGE_PIXELS:
-            raise ValueError(f'an image of {size[0]}x{size[1]} pixels')
-        image = Image.new('L', size, TRAIN_IDS['unlabeled'])
-        draw = ImageDraw.Draw(image)
-        for item in content['objects']:
-            label = item['label']
-            if label not in TRAIN_IDS and label.endswith('group'):
-                label = label[: -len('group')]
-            if not item.get('deleted') and label != NOT_DRAWN:
-                draw.polygon([tuple(point) for point in item['polygon']], fill=TRAIN_IDS[label])
-    except MALFORMED as error:
-        raise ValueError(f'{path} is not a Cityscapes polygon file ({error!r}).') from error
-    return np.asarray(image)
 
 
 def _convert(out: Output, task: tuple[str, Path]) -> None:
     name, path = task
-    read = train_ids_of_labels if path.suffix == '.png' else train_ids_of_polygons
-    ids = read(path)
     with out.writing(name) as new:
-        Image.fromarray(ids).save(new)
+        Image.fromarray(train_ids(path)).save(new)
 
 
 def _check_splits(out: Output, counts: Mapping[str, int]) -> dict[str, int]:
@@ -160,8 +114,8 @@ def _check_splits(out: Output, counts: Mapping[str, int]) -> dict[str, int]:
             if masks and masks != images:
                 raise FileNotFoundError(
                     f'{kind}/{split} has masks for {len(masks)} images, leftImg8bit/{split} has '
-                    f'{len(images)} images; without a partner: '
-                    f'{first_few(sorted(masks ^ images))}. Give all official archives with --from.'
+                    f'{len(images)} images; without a partner: {first_few(sorted(masks ^ images))}'
+                    '. Give all official archives with --from.'
                 )
             if masks:
                 found[f'{kind} {split}'] = len(masks)

@@ -12,9 +12,7 @@ objects included, wherever no object of VOC's classes claims the place.
 """
 
 import json
-import os
 import re
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -23,11 +21,11 @@ from PIL import Image
 
 from ..datasets.lists import read_split, write_split
 from ..datasets.parallel import map_files
-from ..datasets.reading import read_size
+from ..datasets.reading import read_header
 from ..datasets.voc_masks import VOID, read_voc_mask, save_voc_mask
 from .download import DOWNLOADS, Remote, download
 from .output import Output
-from .sources import find_files
+from .sources import Sources, find_files
 from .voc import split_name
 
 ROOT = 'data/coco_voc'
@@ -55,9 +53,9 @@ IMAGES = re.compile(r'(?:^|/)((?:train|val)2017/[^/]+\.jpg)$')
 
 
 def prepare_coco(
-    root: str | os.PathLike = ROOT,
-    sources: Sequence[str | os.PathLike] = (),
-    downloads: str | os.PathLike = DOWNLOADS,
+    root: str = ROOT,
+    sources: Sources = (),
+    downloads: str = DOWNLOADS,
     min_pixels: int = MIN_PIXELS,
 ) -> str:
     """Paint VOC's classes from COCO's instances, and keep the images that show enough of them.
@@ -67,9 +65,15 @@ def prepare_coco(
     :mod:`mmseg_deeplabv3x.prepare`.
     """
     with Output(root) as out:
-        _check_record(out, min_pixels)
+        record = out.path(RECORD)
+        found = json.loads(record.read_text())['min_pixels'] if record else min_pixels
+        if found != min_pixels:  # images that were chosen differently do not mix
+            raise ValueError(
+                f'{out.root} was made with --min-pixels {found}, not {min_pixels}: choose another '
+                '--root, or remove it.'
+            )
         if not sources and not out.has(RECORD):
-            _import_pycocotools()  # before a long download
+            import_pycocotools()  # before a long download
             sources = [download(archive, downloads) for archive in ARCHIVES]
 
         with_images = _splits_with_images(out, sources)
@@ -83,9 +87,8 @@ def prepare_coco(
         made = {}
         for split, path in annotations.items():
             coco = _read_annotations(path)
-            images = [image for image in coco.imgs.values() if _shows_voc_object(coco, image)]
             paint_one = partial(_paint_one, out, coco, min_pixels)
-            sizes = map_files(paint_one, images, f'Painting masks of {path.name}')
+            sizes = map_files(paint_one, list(coco.imgs.values()), f'Painting masks of {path.name}')
             kept = dict(size for size in sizes if size)
             _place_images(out, sources, kept)
             made[split] = sorted(kept)
@@ -100,24 +103,13 @@ def prepare_coco(
 
 
 def paint(coco, image: dict) -> np.ndarray:
-    """Paint the mask of one image, as this module's docstring says.
-
-    Args:
-        coco: A ``pycocotools.coco.COCO`` of instances.
-        image: One of its images.
-
-    Returns:
-        VOC's class ids, uint8 (H, W), 255 in crowds.
-
-    Raises:
-        ValueError: If an annotation cannot be read.
-    """
+    """VOC's class ids of an image of a ``pycocotools.coco.COCO``, uint8 (H, W), 255 in crowds."""
     regions = []
     for item in coco.imgToAnns[image['id']]:
         if item['category_id'] in VOC_IDS:
             crowd = bool(item.get('iscrowd'))
             value = VOID if crowd else VOC_IDS[item['category_id']]
-            mask = _mask_of(coco, item)
+            mask = mask_of(coco, item)
             regions.append((not crowd, -np.count_nonzero(mask), item['id'], value, mask))
     ids = np.zeros((image['height'], image['width']), np.uint8)
     for *_, value, mask in sorted(regions, key=lambda region: region[:3]):
@@ -125,7 +117,8 @@ def paint(coco, image: dict) -> np.ndarray:
     return ids
 
 
-def _mask_of(coco, item: dict) -> np.ndarray:
+def mask_of(coco, item: dict) -> np.ndarray:
+    """The region of an annotation, bool (H, W); refuses one that is damaged."""
     from pycocotools import mask as rle
 
     image = coco.imgs[item['image_id']]
@@ -144,18 +137,8 @@ def _mask_of(coco, item: dict) -> np.ndarray:
     return mask.astype(bool)
 
 
-def _check_record(out: Output, min_pixels: int) -> None:
-    """Refuse to mix images that were chosen differently."""
-    if out.has(RECORD):
-        found = json.loads(out.path(RECORD).read_text())['min_pixels']
-        if found != min_pixels:
-            raise ValueError(
-                f'{out.root} was made with --min-pixels {found}, not {min_pixels}: choose another '
-                '--root, or remove it.'
-            )
-
-
-def _import_pycocotools():
+def import_pycocotools():
+    """``pycocotools.coco.COCO``, or how to get it."""
     try:
         from pycocotools.coco import COCO
     except ImportError as error:
@@ -166,7 +149,7 @@ def _import_pycocotools():
     return COCO
 
 
-def _splits_with_images(out: Output, sources: Sequence[str | os.PathLike]) -> set[str]:
+def _splits_with_images(out: Output, sources: Sources) -> set[str]:
     """The splits that are not made yet and whose images are given."""
     splits = set()
 
@@ -183,7 +166,7 @@ def _splits_with_images(out: Output, sources: Sequence[str | os.PathLike]) -> se
 
 def _read_annotations(path: Path):
     try:
-        coco = _import_pycocotools()(str(path))
+        coco = import_pycocotools()(str(path))
         for image in coco.imgs.values():
             if not re.fullmatch(r'[\w-]+\.jpg', image['file_name']):
                 raise ValueError(f'the image name {image["file_name"]!r}')
@@ -193,23 +176,16 @@ def _read_annotations(path: Path):
         raise ValueError(f'{path} is not an instances file of COCO ({error!r}).') from error
     lacking = set(CATEGORIES) - set(coco.cats)
     if lacking:
-        raise ValueError(
-            f"{path} has no category {min(lacking)}: it is not one of COCO's instances files."
-        )
+        kind = "one of COCO's instances files"
+        raise ValueError(f'{path} has no category {min(lacking)}: it is not {kind}.')
     return coco
 
 
-def _shows_voc_object(coco, image: dict) -> bool:
-    return any(
-        item['category_id'] in VOC_IDS and not item.get('iscrowd')
-        for item in coco.imgToAnns[image['id']]
-    )
-
-
-def _paint_one(
-    out: Output, coco, min_pixels: int, image: dict
-) -> tuple[str, tuple[int, int]] | None:
+def _paint_one(out: Output, coco, min_pixels: int, image: dict) -> tuple[str, tuple] | None:
     """Make the mask of an image if it is kept; its name, and height and width."""
+    items = coco.imgToAnns[image['id']]
+    if all(item['category_id'] not in VOC_IDS or item.get('iscrowd') for item in items):
+        return None
     name = Path(image['file_name']).stem
     mask = f'SegmentationClass/{name}.png'
     made = out.path(mask)
@@ -222,21 +198,16 @@ def _paint_one(
     return name, (image['height'], image['width'])
 
 
-def _place_images(
-    out: Output, sources: Sequence[str | os.PathLike], sizes: dict[str, tuple[int, int]]
-) -> None:
+def _place_images(out: Output, sources: Sources, sizes: dict[str, tuple[int, int]]) -> None:
     """Take over the images that are kept; refuses what does not fit its annotations."""
     needed = {name for name in sizes if not out.has(f'JPEGImages/{name}.jpg')}
-
-    def wanted(file: str) -> bool:
-        return Path(file).stem in needed
-
-    for file, path in find_files(sources, IMAGES, wanted, out.scratch):
+    for file, path in find_files(sources, IMAGES, lambda f: Path(f).stem in needed, out.scratch):
         name = Path(file).stem
-        if read_size(path) != sizes[name]:
+        size, _ = read_header(path)
+        if size != sizes[name]:
             raise ValueError(
-                f'{path} has {"x".join(map(str, read_size(path)))} pixels, but its annotations '
-                f'say {"x".join(map(str, sizes[name]))} (height x width).'
+                f'{path} has {"x".join(map(str, size))} pixels, but its annotations say '
+                f'{"x".join(map(str, sizes[name]))} (height x width).'
             )
         out.place(path, f'JPEGImages/{name}.jpg')
     out.require([f'JPEGImages/{name}.jpg' for name in sorted(sizes)], 'COCO')

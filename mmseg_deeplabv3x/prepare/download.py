@@ -25,35 +25,19 @@ class DownloadError(RuntimeError):
 
 @dataclass(frozen=True)
 class Remote:
-    """A file to download.
+    """A file to download."""
 
-    Args:
-        url: Its official address.
-        md5: Its published checksum; empty where none is published.
-        name: What to call it here; by default as in the address.
-    """
-
-    url: str
-    md5: str = ''
-    name: str = ''
+    url: str  # official
+    md5: str = ''  # as published; empty where none is
+    name: str = ''  # here; by default as in the address
 
 
 def download(remote: Remote, folder: str | os.PathLike) -> Path:
-    """Download a file, unless it is there.
+    """Download a file to a folder, unless it is there.
 
     What has come stays in ``NAME.partial``, also when the process is killed, and the next try asks
-    for the rest. A server that can only send the whole file is let do so.
-
-    Args:
-        remote: What to get.
-        folder: Where to put it.
-
-    Returns:
-        The file.
-
-    Raises:
-        DownloadError: If the server refuses, brings nothing new in five tries, or sends another
-            file than the one published.
+    for the rest. A server that can only send the whole file is let do so. A DownloadError is raised
+    where it refuses, brings nothing new in five tries, or sends another file than that published.
     """
     path = Path(folder) / (remote.name or remote.url.rsplit('/', 1)[1])
     if path.exists():
@@ -126,7 +110,7 @@ def _check_md5(partial: Path, remote: Remote) -> None:
         print(f'{partial.stem}: no checksum is published, so the file is not verified')
         return
     digest = hashlib.md5()
-    with open(partial, 'rb') as file:
+    with open(partial, 'rb') as file:  # file_digest needs Python 3.11
         while block := file.read(BLOCK):
             digest.update(block)
     if digest.hexdigest() != remote.md5:

@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..datasets.lists import first_few
@@ -16,9 +16,7 @@ class Output:
     are whole files, and the next run goes on from them. A folder that is not there yet appears at
     once; one that is there receives its files at the end, lists last: a list of images never names
     what has not arrived. Use it as a context manager: an error leaves the data folder untouched.
-
-    Args:
-        root: The data folder. Names of files are relative to it, with slashes.
+    Names of files are relative to the folder, with slashes.
     """
 
     def __init__(self, root: str | os.PathLike):
@@ -29,6 +27,7 @@ class Output:
 
     def __enter__(self) -> 'Output':
         shutil.rmtree(self.scratch, ignore_errors=True)
+        self._new_folders = [folder for folder in self.aside.parents if not folder.exists()]
         self.files.mkdir(parents=True, exist_ok=True)
         self.scratch.mkdir()
         return self
@@ -39,15 +38,16 @@ class Output:
         shutil.rmtree(self.scratch, ignore_errors=True)
         if not self.files.exists() or not any(self.files.iterdir()):
             shutil.rmtree(self.aside)
+            for folder in self._new_folders:
+                with suppress(OSError):  # not empty
+                    folder.rmdir()
         elif error is not None:
             print(f'\nFinished files are kept in {self.aside} for the next run.')
 
     def path(self, name: str) -> Path | None:
         """Where a file is now, if it is there."""
-        for folder in (self.files, self.root):
-            if (folder / name).is_file():
-                return folder / name
-        return None
+        places = (folder / name for folder in (self.files, self.root))
+        return next((path for path in places if path.is_file()), None)
 
     def has(self, name: str) -> bool:
         """Whether a file is there."""
@@ -55,21 +55,11 @@ class Output:
 
     def names(self, pattern: str) -> list[str]:
         """The files that are there and fit a pattern such as ``images/train/*.jpg``, sorted."""
-        found = set()
-        for folder in (self.files, self.root):
-            found |= {path.relative_to(folder).as_posix() for path in folder.glob(pattern)}
-        return sorted(found)
+        folders = self.files, self.root
+        return sorted({p.relative_to(top).as_posix() for top in folders for p in top.glob(pattern)})
 
     def require(self, needed: Sequence[str], what: str) -> None:
-        """Refuse to finish while files are missing.
-
-        Args:
-            needed: Their names.
-            what: What needs them, for the message.
-
-        Raises:
-            FileNotFoundError: Names the first of them.
-        """
+        """Refuse, by a FileNotFoundError, to finish while files are missing that ``what`` needs."""
         missing = [name for name in needed if not self.has(name)]
         if missing:
             raise FileNotFoundError(
@@ -108,3 +98,12 @@ class Output:
     def _move(source: Path, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         os.replace(source, target)
+
+
+def fresh_output(root: str | os.PathLike) -> Output:
+    """A data folder that must not be there yet, without what an interrupted run has left."""
+    if os.path.exists(root):
+        raise ValueError(f'{root} is there already: remove it, or name another --root.')
+    out = Output(root)
+    shutil.rmtree(out.aside, ignore_errors=True)
+    return out

@@ -6,9 +6,8 @@ root: ``SegmentationClassAug/*.png``, one mask for each image of train_aug, and
 ``ImageSets/Segmentation/train_aug.txt``. An image of VOC's train keeps VOC's own mask.
 """
 
-import os
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -17,11 +16,11 @@ from scipy.io import loadmat
 
 from ..datasets.lists import read_split, write_split
 from ..datasets.parallel import map_files
-from ..datasets.reading import check_size, read_size
+from ..datasets.reading import check_size, read_header
 from ..datasets.voc_masks import NUM_CLASSES, save_voc_mask
 from .download import DOWNLOADS, Remote, download
 from .output import Output
-from .sources import find_files
+from .sources import Sources, find_files
 from .voc import ROOT, split_name
 
 # The checksum is the one that torchvision publishes.
@@ -33,15 +32,16 @@ ARCHIVE = Remote(
 COUNTS = {'SBD train': 8498, 'SBD val': 2857, 'VOC train': 1464, 'VOC val': 1449}
 NUM_TRAIN_AUG = 10582
 
+_mask = 'SegmentationClassAug/{}.png'.format
 # Not those in the demo of the benchmark's code, beside dataset/.
 SPLITS = re.compile(r'(?:^|dataset/)((?:train|val)\.txt)$')
 MASKS = re.compile(r'(?:^|dataset/)cls/([^/]+)\.mat$')
 
 
 def prepare_sbd(
-    root: str | os.PathLike = ROOT,
-    sources: Sequence[str | os.PathLike] = (),
-    downloads: str | os.PathLike = DOWNLOADS,
+    root: str = ROOT,
+    sources: Sources = (),
+    downloads: str = DOWNLOADS,
     counts: Mapping[str, int] = COUNTS,
     total: int = NUM_TRAIN_AUG,
 ) -> str:
@@ -76,18 +76,9 @@ def train_aug_names(
     counts: Mapping[str, int] = COUNTS,
     total: int = NUM_TRAIN_AUG,
 ) -> list[str]:
-    """The names of train_aug: all that is labelled, without VOC's val.
+    """The names of train_aug, sorted: all that is labelled in ``lists``, without VOC's val.
 
-    Args:
-        lists: The names of the four lists, under the keys of ``COUNTS``.
-        counts: Names that each of them should hold.
-        total: Names that train_aug must hold.
-
-    Returns:
-        The names, sorted.
-
-    Raises:
-        ValueError: If there are more or fewer than ``total``; says which list is the reason.
+    Refuses, by a ValueError, more or fewer than ``total``, and says which list is the reason.
     """
     labelled = {*lists['SBD train'], *lists['SBD val'], *lists['VOC train']}
     names = sorted(labelled - set(lists['VOC val']))
@@ -105,9 +96,7 @@ def train_aug_names(
     return names
 
 
-def _make(
-    out: Output, sources: Sequence[str | os.PathLike], counts: Mapping[str, int], total: int
-) -> None:
+def _make(out: Output, sources: Sources, counts: Mapping[str, int], total: int) -> None:
     lists = {key: read_split(out.path(split_name(key[4:]))) for key in ('VOC train', 'VOC val')}
     found = dict(find_files(sources, SPLITS, lambda name: True, out.scratch))
     for split in ('train', 'val'):
@@ -136,41 +125,24 @@ def _make(
             write_split(new, names)
 
 
-def _mask(name: str) -> str:
-    return f'SegmentationClassAug/{name}.png'
-
-
 def _convert(out: Output, task: tuple[str, Path]) -> None:
     name, path = task
     ids = read_mat(path)
     image = out.path(f'JPEGImages/{name}.jpg')
     if image:
-        check_size(path, ids.shape, image, read_size(image))
+        check_size(path, ids.shape, image, read_header(image)[0])
     with out.writing(_mask(name)) as new:
         save_voc_mask(new, ids)
 
 
 def read_mat(path: Path) -> np.ndarray:
-    """Read the class ids of one of SBD's ``cls/*.mat``.
-
-    Args:
-        path: The file. It holds a struct ``GTcls`` with the fields ``Segmentation`` (ids),
-            ``Boundaries`` and ``CategoriesPresent``.
-
-    Returns:
-        Class ids, uint8 (H, W). SBD knows no void.
-
-    Raises:
-        ValueError: If the file is damaged or holds something else.
-    """
+    """Read the class ids, uint8 (H, W) without void, of one of SBD's ``cls/*.mat``."""
     try:
         ids = loadmat(path, variable_names=['GTcls'])['GTcls']['Segmentation'][0, 0]
     except Exception as error:  # the reader raises many kinds
-        raise ValueError(
-            f'{path} is not a mask of SBD: it has no GTcls.Segmentation ({error!r}).'
-        ) from error
+        lacks = f'it has no GTcls.Segmentation ({error!r})'
+        raise ValueError(f'{path} is not a mask of SBD: {lacks}.') from error
     if ids.ndim != 2 or ids.size == 0 or ids.max() >= NUM_CLASSES or ids.min() < 0:
-        raise ValueError(
-            f'{path}: GTcls.Segmentation must be ids from 0 to {NUM_CLASSES - 1}, (H, W).'
-        )
+        expected = f'ids from 0 to {NUM_CLASSES - 1}, (H, W)'
+        raise ValueError(f'{path}: GTcls.Segmentation must be {expected}.')
     return ids.astype(np.uint8)

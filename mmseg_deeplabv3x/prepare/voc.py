@@ -4,9 +4,8 @@ Made: ``JPEGImages/*.jpg``, ``SegmentationClass/*.png`` and ``ImageSets/Segmenta
 the official archive. Masks that come painted in colours become palette images of ids.
 """
 
-import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from ..datasets.parallel import map_files
 from ..datasets.voc_masks import read_voc_mask, save_voc_mask
 from .download import DOWNLOADS, Remote, download
 from .output import Output
-from .sources import find_files
+from .sources import Sources, find_files
 
 ROOT = 'data/VOCdevkit/VOC2012'
 # The address is the one of Oxford's administrator (https://github.com/pytorch/vision/pull/9216),
@@ -41,9 +40,9 @@ def split_name(split: str) -> str:
 
 
 def prepare_voc(
-    root: str | os.PathLike = ROOT,
-    sources: Sequence[str | os.PathLike] = (),
-    downloads: str | os.PathLike = DOWNLOADS,
+    root: str = ROOT,
+    sources: Sources = (),
+    downloads: str = DOWNLOADS,
     counts: Mapping[str, int] = COUNTS,
 ) -> str:
     """Put VOC 2012 where the configs expect it, and check it.
@@ -102,10 +101,8 @@ def _read_splits(
                 f'{len(names)}: {reason}. Give the official lists (found: {paths[split]}).'
             )
     if {*splits['train'], *splits['val']} != set(splits['trainval']):
-        raise ValueError(
-            f'{paths["trainval"]} is not the union of train.txt and val.txt; give the lists of one '
-            'release.'
-        )
+        union = 'the union of train.txt and val.txt; give the lists of one release'
+        raise ValueError(f'{paths["trainval"]} is not {union}.')
     return splits
 
 

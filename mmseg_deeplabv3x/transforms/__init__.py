@@ -6,12 +6,3 @@ from .lut_photo_metric_distortion import LUTPhotoMetricDistortion
 from .random_native_scale import RandomNativeScale
 from .random_scale_crop_flip import RandomScaleCropFlip
 from .split_pack_seg_inputs import SplitPackSegInputs
-
-__all__ = [
-    'LUTPhotoMetricDistortion',
-    'LoadCheckedAnnotations',
-    'LoadCheckedImage',
-    'RandomNativeScale',
-    'RandomScaleCropFlip',
-    'SplitPackSegInputs',
-]

@@ -1,6 +1,6 @@
 """What a part of a config is, whatever name it has there."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from mmcv.transforms import LoadAnnotations, LoadImageFromFile
 from mmengine.registry import Registry
@@ -16,14 +16,9 @@ IMAGE_LOADERS = (LoadImageFromFile, LoadBiomedicalImageFromFile, LoadSingleRSIma
 
 
 def kind_of(part: Mapping, registry: Registry = TRANSFORMS) -> type | None:
-    """The class that a part of a config builds.
+    """The class that a part of a config builds; None if there is no such name.
 
-    Args:
-        part: Its config. ``type`` is a class or a registered name, with or without its scope.
-        registry: Where it is registered. Default: among the transforms.
-
-    Returns:
-        The class; None if there is no such name.
+    ``type`` is a class or a registered name, with or without its scope.
     """
     kind = part['type']
     return registry.get(kind) if isinstance(kind, str) else kind
@@ -33,3 +28,37 @@ def builds_one_of(part: Mapping, classes: type | tuple[type, ...], *registry: Re
     """Whether a part of a config builds one of these classes or of their subclasses."""
     kind = kind_of(part, *registry)
     return isinstance(kind, type) and issubclass(kind, classes)
+
+
+def settings(node: Mapping | list | tuple, path: str = '') -> Iterator[tuple[str, object]]:
+    """Everything in a config: dotted path, as for ``--cfg-options``, and value."""
+    for key, value in node.items() if hasattr(node, 'items') else enumerate(node):
+        yield f'{path}{key}', value
+        if isinstance(value, (Mapping, list, tuple)):
+            yield from settings(value, f'{path}{key}.')
+
+
+def parts(node: Mapping | list | tuple, path: str = '') -> Iterator[tuple[str, dict]]:
+    """What a config has a ``type`` for: dotted path and config of each, whatever holds it."""
+    return (
+        (place, value)
+        for place, value in settings(node, path)
+        if isinstance(value, Mapping) and 'type' in value
+    )
+
+
+def replace_steps(pipeline: Sequence, replace: Callable[[dict], dict | None]) -> list:
+    """A pipeline with other steps, also inside those that hold transforms, such as ``TestTimeAug``.
+
+    ``replace`` gives for a transform's config that of the one in its place; None for none.
+    """
+    steps = []
+    for step in pipeline:
+        if isinstance(step, (list, tuple)):
+            step = replace_steps(step, replace)
+        elif 'transforms' in step:
+            step = dict(step, transforms=replace_steps(step['transforms'], replace))
+        else:
+            step = replace(step)
+        steps += [step] if step else []
+    return steps

@@ -6,7 +6,7 @@ from mmseg.datasets.transforms import LoadAnnotations
 from mmseg.registry import TRANSFORMS
 
 from ..datasets.class_index import id_table
-from ..datasets.reading import check_ids, check_size, is_wrong_id, read_mask
+from ..datasets.reading import check_ids, check_size, read_mask
 
 
 @TRANSFORMS.register_module()
@@ -27,7 +27,8 @@ class LoadCheckedAnnotations(LoadAnnotations):
         backend_args: Arguments of mmengine's file backend; by default the path tells which.
         imdecode_backend: 'pillow', or 'cv2': both give the ids of palette and gray masks here.
         ignore_index: Label of the pixels that do not count. By default 255, as in mmseg; our
-            commands set it to that of the decode head.
+            commands set it to that of the decode head. Above 255, for more classes than 8 bits
+            hold, masks of 16 bits are read as they are; else their 65535 is taken for 255.
 
     Raises:
         ValueError: If ``imdecode_backend`` is another, or ``reduce_zero_label`` not the dataset's.
@@ -46,40 +47,32 @@ class LoadCheckedAnnotations(LoadAnnotations):
     ):
         super().__init__(backend_args=backend_args)
         if imdecode_backend not in ('pillow', 'cv2'):
-            raise ValueError(
-                f'LoadCheckedAnnotations reads masks by Pillow; imdecode_backend='
-                f'{imdecode_backend!r} is for LoadAnnotations.'
-            )
+            other = f'imdecode_backend={imdecode_backend!r} is for LoadAnnotations'
+            raise ValueError(f'LoadCheckedAnnotations reads masks by Pillow; {other}.')
         self.num_classes = num_classes
         self.reduce_zero_label = reduce_zero_label
         self.ignore_index = ignore_index
 
     def transform(self, results: dict) -> dict:
-        """Load the mask.
-
-        Args:
-            results: With ``seg_map_path``, ``reduce_zero_label``, ``label_map``, ``seg_fields``
-                and, where the image is loaded, ``img_path`` and ``ori_shape``, (H, W).
-
-        Returns:
-            The same, with ``gt_seg_map``, uint8 (H, W), also named in ``seg_fields``.
-        """
+        """Add ``gt_seg_map``, uint8 or uint16 (H, W), also named in ``seg_fields``."""
         given, path = results['reduce_zero_label'], results['seg_map_path']
         if self.reduce_zero_label not in (None, given):
             raise ValueError(
                 f'LoadCheckedAnnotations has reduce_zero_label={self.reduce_zero_label} and its '
                 f'dataset {given}: set it in the dataset alone.'
             )
-        labels = read_mask(path, self.backend_args)
+        labels = read_mask(path, self.backend_args, wide=self.ignore_index > 255)
         if 'ori_shape' in results:
             check_size(path, labels.shape, results['img_path'], results['ori_shape'])
         mapping = given, results.get('label_map')
-        # most datasets need no mapping, and on 2048x1024 pixels it takes 1 ms
-        mapped = cv2.LUT(labels, id_table(*mapping)) if any(mapping) else labels
+        ids, mapped = 1 << 8 * labels.itemsize, labels
+        if any(mapping):  # most datasets need none, and on 2048x1024 pixels it takes 1 ms
+            table = id_table(*mapping, ids)
+            mapped = cv2.LUT(labels, table) if ids == 256 else table[labels]
         if self.num_classes is not None and self._any_wrong(mapped):
-            counts = np.bincount(labels.ravel(), minlength=256)
-            wrong = is_wrong_id(id_table(*mapping), self.num_classes, self.ignore_index)
-            check_ids(path, counts, wrong)
+            counts = np.bincount(labels.ravel(), minlength=ids)
+            table = id_table(*mapping, ids)
+            check_ids(path, counts, (table >= self.num_classes) & (table != self.ignore_index))
         results['gt_seg_map'] = mapped
         results['seg_fields'].append('gt_seg_map')
         return results
@@ -91,8 +84,6 @@ class LoadCheckedAnnotations(LoadAnnotations):
         return bool((labels - np.uint8(self.num_classes) < 255 - self.num_classes).any())
 
     def __repr__(self) -> str:
-        return (
-            f'{type(self).__name__}(num_classes={self.num_classes}, '
-            f'reduce_zero_label={self.reduce_zero_label}, backend_args={self.backend_args}, '
-            f'ignore_index={self.ignore_index})'
-        )
+        names = 'num_classes', 'reduce_zero_label', 'backend_args', 'ignore_index'
+        listed = ', '.join(f'{name}={getattr(self, name)}' for name in names)
+        return f'{type(self).__name__}({listed})'

@@ -31,27 +31,19 @@ class LoadCheckedImage(LoadImageFromFile):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         if self.file_client_args is not None:
-            raise ValueError(
-                'LoadCheckedImage takes backend_args; file_client_args, their old form, is for '
-                'LoadImageFromFile.'
-            )
+            other = 'file_client_args, their old form, is for LoadImageFromFile'
+            raise ValueError(f'LoadCheckedImage takes backend_args; {other}.')
         if self.imdecode_backend == 'tifffile' and not find_spec('tifffile'):
             raise ValueError("imdecode_backend='tifffile' needs tifffile: `pip install tifffile`.")
 
     def transform(self, results: dict) -> dict | None:
-        """Load the image.
+        """Add ``img``, by default uint8 (H, W, 3) in BGR, ``img_shape`` and ``ori_shape``, (H, W).
 
-        Args:
-            results: With ``img_path``.
-
-        Returns:
-            The same, with ``img``, by default uint8 (H, W, 3) in BGR, and ``img_shape`` and
-            ``ori_shape``, both (H, W). None where ``ignore_empty`` passes over a bad file.
+        None where ``ignore_empty`` passes over a bad file.
         """
+        how = self.backend_args, self.color_type, self.imdecode_backend
         try:
-            image = read_image(
-                results['img_path'], self.backend_args, self.color_type, self.imdecode_backend
-            )
+            image = read_image(results['img_path'], *how)
         except BadSampleError:
             if self.ignore_empty:
                 return None

@@ -25,14 +25,7 @@ class LUTPhotoMetricDistortion(PhotoMetricDistortion):
     """
 
     def transform(self, results: dict) -> dict:
-        """Distort the image.
-
-        Args:
-            results: With ``img`` (H, W, 3), uint8, BGR.
-
-        Returns:
-            The same, with a distorted ``img``.
-        """
+        """Distort ``img``, uint8 (H, W, 3) in BGR."""
         image = results['img']
         if image.dtype != np.uint8 or image.shape[2:] != (3,):
             raise ValueError(
@@ -42,30 +35,14 @@ class LUTPhotoMetricDistortion(PhotoMetricDistortion):
         return super().transform(results)
 
     def convert(self, img: np.ndarray, alpha: float = 1, beta: float = 0) -> np.ndarray:
-        """``alpha * img + beta``, clipped and truncated to whole numbers.
-
-        Args:
-            img: Any shape, uint8.
-            alpha: Factor.
-            beta: Summand.
-
-        Returns:
-            A new array, uint8.
-        """
+        """``alpha * img + beta``, clipped and truncated to whole numbers; uint8 of any shape."""
         table = super().convert(VALUES, alpha, beta)
         if np.array_equal(_quick_convert(VALUES, alpha, beta), table):
             return _quick_convert(img, alpha, beta)
         return cv2.LUT(img, table)
 
     def hue(self, img: np.ndarray) -> np.ndarray:
-        """Turn the hue by up to ``hue_delta``, half of the times.
-
-        Args:
-            img: (H, W, 3), uint8, BGR.
-
-        Returns:
-            The same shape and kind.
-        """
+        """Turn the hue of uint8 (H, W, 3) in BGR by up to ``hue_delta``, half of the times."""
         if not np.random.randint(2):
             return img
         turned = (VALUES.astype(int) + np.random.randint(-self.hue_delta, self.hue_delta)) % 180

@@ -37,9 +37,8 @@ class RandomNativeScale(BaseTransform):
     ):
         refuse_stock(self, stock if keep_ratio else dict(keep_ratio=keep_ratio, **stock))
         if not are_numbers(ratio_range, 2) or not 0 < ratio_range[0] <= ratio_range[1] < np.inf:
-            raise ValueError(
-                f'ratio_range must be two factors with 0 < low <= high, got {ratio_range!r}.'
-            )
+            expected = 'two factors with 0 < low <= high'
+            raise ValueError(f'ratio_range must be {expected}, got {ratio_range!r}.')
         low, high = ratio_range
         if step is not None and not (are_numbers([step], 1) and step > 0):
             raise ValueError(f'step must be positive, or None for any factor, got {step!r}.')
@@ -57,15 +56,7 @@ class RandomNativeScale(BaseTransform):
         return low + self.step * np.random.randint(round((high - low) / self.step) + 1)
 
     def transform(self, results: dict) -> dict:
-        """Resize the image and its label maps.
-
-        Args:
-            results: With ``img`` (H, W, 3) and, named in ``seg_fields``, label maps (H, W).
-
-        Returns:
-            The same, resized, with ``scale`` (width, height), ``scale_factor`` (of width, of
-            height), ``img_shape`` and ``keep_ratio``.
-        """
+        """Resize the image and its label maps, as mmseg's ``Resize`` does."""
         ratio = self._random_ratio()
         self.resize.scale_factor = (ratio, ratio)
         return self.resize(results)
@@ -75,17 +66,11 @@ class RandomNativeScale(BaseTransform):
 
 
 def refuse_stock(transform: BaseTransform, arguments: dict) -> None:
-    """Name the stock transform that takes what ours cannot do.
-
-    Raises:
-        ValueError: If there is any argument.
-    """
+    """Name, by a ValueError, the stock transform that takes what ours cannot do."""
     for name, value in arguments.items():
         other = 'RandomFlip' if name in ('prob', 'direction', 'swap_seg_labels') else 'RandomResize'
-        raise ValueError(
-            f'{type(transform).__name__} does not take {name}={value!r}: if it is needed, use '
-            f'{other}.'
-        )
+        refused = f'{type(transform).__name__} does not take {name}={value!r}'
+        raise ValueError(f'{refused}: if it is needed, use {other}.')
 
 
 def are_numbers(values, count: int) -> bool:

@@ -60,9 +60,8 @@ class RandomScaleCropFlip(BaseTransform):
         refuse_stock(self, stock)
         size = (crop_size, crop_size) if isinstance(crop_size, int) else crop_size
         if not are_numbers(size, 2) or any(not isinstance(side, int) or side < 1 for side in size):
-            raise ValueError(
-                f'crop_size must be a positive whole number, or (height, width), got {crop_size!r}.'
-            )
+            expected = 'a positive whole number, or (height, width)'
+            raise ValueError(f'crop_size must be {expected}, got {crop_size!r}.')
         for name, value in (('cat_max_ratio', cat_max_ratio), ('flip_prob', flip_prob)):
             if not are_numbers([value], 1) or not 0 <= value <= 1:
                 raise ValueError(f'{name} must be between 0 and 1, got {value!r}.')
@@ -73,25 +72,17 @@ class RandomScaleCropFlip(BaseTransform):
         self.flip_prob = flip_prob
 
     def transform(self, results: dict) -> dict:
-        """Scale, crop and flip the image and its label maps.
+        """Scale, crop and flip ``img``, (H, W) or (H, W, C), and the label maps in ``seg_fields``.
 
-        Args:
-            results: With ``img`` (H, W) or (H, W, C) and, named in ``seg_fields``, label maps
-                (H, W). ``cat_max_ratio`` counts ``gt_seg_map``, uint8.
-
-        Returns:
-            The same, of at most ``crop_size``, with the keys that the three transforms set:
-            ``img_shape``, ``scale`` (width, height of the whole scaled image), ``scale_factor``
-            (of width, of height), ``keep_ratio``, ``flip`` and ``flip_direction``.
+        The keys are those of the three transforms; ``scale`` (width, height) is of the whole image.
+        ``cat_max_ratio`` counts ``gt_seg_map``, uint8.
         """
         height, width = results['img'].shape[:2]
         if self.cat_max_ratio < 1:
             kind = getattr(results.get('gt_seg_map'), 'dtype', None)
             if kind != np.uint8:
-                raise ValueError(
-                    f'cat_max_ratio counts gt_seg_map, which must be uint8, got {kind}: use '
-                    'RandomCrop.'
-                )
+                wanted = f'gt_seg_map, which must be uint8, got {kind}'
+                raise ValueError(f'cat_max_ratio counts {wanted}: use RandomCrop.')
 
         @lru_cache(None)  # what was counted is what is kept
         def labels_of(field, rows, columns):
@@ -170,12 +161,9 @@ class RandomScaleCropFlip(BaseTransform):
         return None
 
     def __repr__(self) -> str:
-        return (
-            f'{type(self).__name__}(crop_size={self.crop_size}, '
-            f'ratio_range={self.scale.ratio_range}, step={self.scale.step}, '
-            f'cat_max_ratio={self.cat_max_ratio}, flip_prob={self.flip_prob}, '
-            f'ignore_index={self.ignore_index})'
-        )
+        names = 'crop_size', 'scale', 'cat_max_ratio', 'flip_prob', 'ignore_index'
+        listed = ', '.join(f'{name}={getattr(self, name)}' for name in names)
+        return f'{type(self).__name__}({listed})'
 
 
 class _Interval(NamedTuple):

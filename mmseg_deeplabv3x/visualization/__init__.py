@@ -2,8 +2,3 @@
 
 from .legend_visualizer import LegendVisualizer
 from .safe_local_vis_backend import SafeLocalVisBackend
-
-__all__ = [
-    'LegendVisualizer',
-    'SafeLocalVisBackend',
-]

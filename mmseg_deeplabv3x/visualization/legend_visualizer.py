@@ -1,6 +1,5 @@
 """Draws image, ground truth and prediction side by side, over a legend of the classes."""
 
-import os
 from pathlib import Path
 
 import cv2
@@ -15,12 +14,11 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ..files import write_file
 
-PAPER, INK, FAINT = (255, 255, 255), (40, 40, 40), (150, 150, 150)
-VOID_COLOUR = (255, 255, 255)
+WHITE, INK, FAINT = (255, 255, 255), (40, 40, 40), (150, 150, 150)
 MIN_PANEL_WIDTH = 240  # narrower, the captions would not fit over their panels
 
 # Ships with matplotlib: the same letters on every machine.
-FONT_FILE = os.path.join(matplotlib.get_data_path(), 'fonts', 'ttf', 'DejaVuSans.ttf')
+FONT_FILE = f'{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf'
 
 
 @VISUALIZERS.register_module()
@@ -31,10 +29,8 @@ class LegendVisualizer(SegLocalVisualizer):
     label 255) are drawn white and named "void". Images narrower than 240 pixels are enlarged by a
     whole factor, so that the text stays readable and a pixel stays a pixel.
 
-    It takes the place of ``SegLocalVisualizer``, with the arguments of that class, but draws no
-    depth maps (``gt_depth_map``, ``pred_depth_map``). The stock
-    ``SegVisualizationHook`` (``--show-dir``) calls it; where the pictures go is up to
-    ``vis_backends``.
+    It takes the place of ``SegLocalVisualizer``, but draws no depth maps. The stock
+    ``SegVisualizationHook`` (``--show-dir``) calls it; where pictures go is up to ``vis_backends``.
 
     Args:
         name: Name of the instance.
@@ -60,39 +56,44 @@ class LegendVisualizer(SegLocalVisualizer):
         step: int = 0,
         with_labels: bool = True,
     ) -> None:
-        """Draws one sample and hands the picture to the backends, a window or a file.
+        """Draw one sample and hand the picture to the backends, a window or a file.
 
-        Args:
-            name: What the backends file the picture under.
-            image: (H, W, 3), RGB, 0 to 255 of any number type.
-            data_sample: Its ``gt_sem_seg`` and ``pred_sem_seg``, each (1, H, W) class ids, are
-                drawn if they are there.
-            draw_gt: Draw the ground truth.
-            draw_pred: Draw the prediction.
-            show: Also open a window.
-            wait_time: Seconds before the window closes; 0 waits for a key.
-            out_file: Write the picture to this file, ``x.png`` say, and not to the backends.
-            step: What the backends number the picture with.
-            with_labels: Draw the legend.
+        Arguments are those of ``SegLocalVisualizer``. ``image`` is (H, W, 3), RGB, 0 to 255 of any
+        number type; ``gt_sem_seg`` and ``pred_sem_seg`` of the sample, each (1, H, W) class ids,
+        are drawn if they are there; ``with_labels`` draws the legend; with ``out_file`` the picture
+        goes there, and not to the backends.
 
         Raises:
             ValueError: If ``dataset_meta`` has not one colour per class, a label map has another
                 size than the image, or ``out_file`` no suffix of an image.
         """
         image = np.clip(image, 0, 255).astype(np.uint8)
-        classes, palette = self._classes_and_palette()
+        classes = list(self.dataset_meta.get('classes') or [])
+        palette = self.dataset_meta.get('palette') or []
+        if not classes or len(classes) != len(palette):
+            raise ValueError(
+                f'dataset_meta has {len(classes)} classes and {len(palette)} palette colours; '
+                'LegendVisualizer needs one colour for each class.'
+            )
+        palette = np.array([*palette, WHITE], np.uint8)
         wanted = [('ground truth', 'gt_sem_seg')] * draw_gt
         wanted += [('prediction', 'pred_sem_seg')] * draw_pred
         panels, present = [('image', image)], set()
         for caption, field in wanted:
             if data_sample is not None and field in data_sample:
-                labels = self._label_map(data_sample.get(field).data, len(classes))
+                labels = torch.as_tensor(data_sample.get(field).data).cpu().numpy().astype(int)
+                labels = labels.reshape(labels.shape[-2:])
+                labels[(labels < 0) | (labels > len(classes))] = len(classes)  # void
                 if labels.shape != image.shape[:2]:
                     raise ValueError(
                         f'{name}: the {caption} has {labels.shape} pixels and the image '
                         f'{image.shape[:2]} (height, width); both must have the same size.'
                     )
-                panels.append((caption, self._overlay(image, labels, palette)))
+                # over a grey image, so that what has colour is a class
+                grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+                alpha = self.alpha
+                panel = cv2.addWeighted(grey, 1 - alpha, palette[labels], alpha, 0)
+                panels.append((caption, panel))
                 present.update(np.unique(labels).tolist())
 
         entries = [([*classes, 'void'][i], palette[i]) for i in sorted(present)]
@@ -100,33 +101,14 @@ class LegendVisualizer(SegLocalVisualizer):
         self.set_image(picture)
         if show:
             self.show(picture, win_name=name, wait_time=wait_time)
-        if out_file is not None:
-            _write(picture, Path(out_file))
-        else:
+        if out_file is None:
             self.add_image(name, picture, step)
-
-    def _classes_and_palette(self) -> tuple[list, np.ndarray]:
-        """Class names, and one RGB colour for each and for void, (num_classes + 1, 3)."""
-        classes = self.dataset_meta.get('classes') or []
-        palette = self.dataset_meta.get('palette') or []
-        if not classes or len(classes) != len(palette):
-            raise ValueError(
-                f'dataset_meta has {len(classes)} classes and {len(palette)} palette colours; '
-                'LegendVisualizer needs one colour for each class.'
-            )
-        return list(classes), np.array([*palette, VOID_COLOUR], dtype=np.uint8)
-
-    @staticmethod
-    def _label_map(data: torch.Tensor | np.ndarray, num_classes: int) -> np.ndarray:
-        """(H, W) ids; whatever is no class becomes ``num_classes``, the id of void here."""
-        labels = torch.as_tensor(data).cpu().numpy().astype(np.int64)
-        labels = labels.reshape(labels.shape[-2:])
-        return np.where((labels < 0) | (labels >= num_classes), num_classes, labels)
-
-    def _overlay(self, image: np.ndarray, labels: np.ndarray, palette: np.ndarray) -> np.ndarray:
-        # Over a grey image, so that what has colour is a class.
-        grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-        return cv2.addWeighted(grey, 1 - self.alpha, palette[labels], self.alpha, 0)
+        # the suffix alone: OpenCV crashes on a name that is no UTF-8
+        elif cv2.haveImageWriter(f'x{Path(out_file).suffix}'):
+            content = cv2.imencode(Path(out_file).suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+            write_file(out_file, content[1].tobytes())
+        else:
+            raise ValueError(f'out_file {out_file} must be an image file, such as x.png or x.jpg.')
 
 
 def _compose(panels: list, entries: list) -> np.ndarray:
@@ -135,13 +117,11 @@ def _compose(panels: list, entries: list) -> np.ndarray:
     zoom = -(-MIN_PANEL_WIDTH // width)
     height, width = height * zoom, width * zoom
     text_size = max(12, round(width / 24))
-    gap = text_size // 2
+    gap, line = text_size // 2, round(1.6 * text_size)
     font = ImageFont.truetype(FONT_FILE, text_size)
-    line = round(1.6 * text_size)
 
-    total = len(panels) * (width + gap) + gap
-    positions, rows, total = _flow(entries, font, gap, total)
-    canvas = Image.new('RGB', (total, gap + line + height + gap + rows * line), PAPER)
+    positions, rows, total = _flow(entries, font, gap, len(panels) * (width + gap) + gap)
+    canvas = Image.new('RGB', (total, gap + line + height + gap + rows * line), WHITE)
     pen = ImageDraw.Draw(canvas)
     for i, (caption, pixels) in enumerate(panels):
         x = gap + i * (width + gap)
@@ -151,16 +131,16 @@ def _compose(panels: list, entries: list) -> np.ndarray:
 
     top = gap + line + height + gap
     for (name, colour), (x, row) in zip(entries, positions):
-        y = top + row * line
-        margin = (line - text_size) // 2
-        box = (x, y + margin, x + text_size, y + margin + text_size)
+        y = top + row * line + (line - text_size) // 2
+        box = (x, y, x + text_size, y + text_size)
         pen.rectangle(box, fill=tuple(colour.tolist()), outline=FAINT)
-        pen.text((x + text_size + gap, y + line // 2), name, fill=INK, font=font, anchor='lm')
+        middle = top + row * line + line // 2
+        pen.text((x + text_size + gap, middle), name, fill=INK, font=font, anchor='lm')
     return np.asarray(canvas)
 
 
 def _flow(entries: list, font: ImageFont.FreeTypeFont, gap: int, total: int) -> tuple:
-    """Sets the legend like words in a paragraph of ``total`` pixels.
+    """Set the legend like words in a paragraph of ``total`` pixels.
 
     Returns (x, row) of each entry, the number of rows, and the width, which grows where a name
     alone is longer than a row.
@@ -174,10 +154,3 @@ def _flow(entries: list, font: ImageFont.FreeTypeFont, gap: int, total: int) -> 
         positions.append((x, row))
         x += length + 3 * gap
     return positions, row + 1 if entries else 0, total
-
-
-def _write(picture: np.ndarray, path: Path) -> None:
-    if not cv2.haveImageWriter(path.name):
-        raise ValueError(f'out_file {path} must be an image file, such as x.png or x.jpg.')
-    _, encoded = cv2.imencode(path.suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-    write_file(path, encoded.tobytes())

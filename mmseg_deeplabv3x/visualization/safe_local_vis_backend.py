@@ -4,10 +4,13 @@ import logging
 import os
 from contextlib import suppress
 
+import cv2
 import numpy as np
 from mmengine.logging import print_log
 from mmengine.visualization import LocalVisBackend
 from mmseg.registry import VISBACKENDS
+
+from ..files import write_file
 
 
 @VISBACKENDS.register_module()
@@ -26,9 +29,10 @@ class SafeLocalVisBackend(LocalVisBackend):
 
     def add_image(self, name: str, image: np.ndarray, step: int = 0, **kwargs) -> None:
         """As of ``LocalVisBackend``, and make the folders in the name."""
-        path = os.path.join(self.experiment._img_save_dir, name)
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        super().add_image(name, image, step, **kwargs)
+        path = os.path.join(self.experiment._img_save_dir, f'{name}_{step}.png')
+        # not by cv2.imwrite, which crashes on a name that is no UTF-8
+        content = cv2.imencode('.png', cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1]
+        write_file(path, content.tobytes())
 
     def _dump(self, value_dict: dict, file_path: str, file_format: str) -> None:
         size = os.path.getsize(file_path) if os.path.exists(file_path) else 0
@@ -39,9 +43,7 @@ class SafeLocalVisBackend(LocalVisBackend):
                 os.truncate(file_path, size)
             if not self._warned:
                 self._warned = True
+                why = f'Losses and scores cannot be written: {error} ({file_path}).'
                 print_log(
-                    f'Losses and scores cannot be written: {error} ({file_path}). Training goes on '
-                    'without those lines.',
-                    'current',
-                    level=logging.WARNING,
+                    f'{why} Training goes on without those lines.', 'current', logging.WARNING
                 )

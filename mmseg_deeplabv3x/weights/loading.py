@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from mmseg.models.backbones.resnet import Bottleneck, ResNet
 from torch import Tensor
 
 from . import efficientnet_lite, mmseg, resnet, smp, tensorflow, torchvision
@@ -16,39 +17,27 @@ SOURCES: tuple[Source, ...] = tuple(
     for module in (resnet, mmseg, torchvision, smp, tensorflow, efficientnet_lite)
     for source in module.SOURCES
 )
+# The network that the model's backbone wraps, of any kind: the keys are the model's own.
+ITSELF = Source("the backbone's own network", {})
 NOT_IN_MODEL = Drop('not in the model')
 _BACKBONE = 'backbone.'
 _CLASSIFIERS = ('.conv_seg.weight', '.conv_seg.bias')
 # (units of each block, whether they are bottlenecks) -> depth
 _DEPTHS = {
-    ((2, 2, 2, 2), False): 18,
-    ((3, 4, 6, 3), False): 34,
-    ((3, 4, 6, 3), True): 50,
-    ((3, 4, 23, 3), True): 101,
-    ((3, 8, 36, 3), True): 152,
+    (units, unit is Bottleneck): depth for depth, (unit, units) in ResNet.arch_settings.items()
 }
 
 
 @dataclass(frozen=True)
 class Report:
-    """What became of the tensors of a file.
+    """What became of the tensors of a file; BN's counts of batches, which many lack, aside."""
 
-    Attributes:
-        source: Where they are from, as told from their keys.
-        tensors: Our key -> tensor; of a model's state dict, where one was given.
-        theirs: Our key -> the source's.
-        dropped: The source's key -> why it is left out.
-        missing: Keys of the model that the file has not. (BN's count of batches, which many files
-            lack, is not among them.)
-        total: Tensors of the model without those counts. Default: None, no model was given.
-    """
-
-    source: Source
-    tensors: dict[str, Tensor]
-    theirs: dict[str, str]
-    dropped: dict[str, str]
-    missing: tuple[str, ...] = ()
-    total: int | None = None
+    source: Source  # as told from their keys
+    tensors: dict[str, Tensor]  # by our keys; of a model's state dict, where one was given
+    theirs: dict[str, str]  # our key -> the source's
+    dropped: dict[str, str]  # the source's key -> why it is left out
+    missing: tuple[str, ...] = ()  # keys of the model that the file has not
+    total: int | None = None  # tensors of the model, where one was given
 
     def __str__(self) -> str:
         of = '' if self.total is None else f' of {self.total}'
@@ -62,16 +51,9 @@ class Report:
 
 
 def convert(state: Mapping[str, Tensor]) -> Report:
-    """Rename a state dict to our keys, without a model to compare it with.
+    """Rename a state dict to our keys, ``backbone. ...`` and so on, without a model.
 
-    Args:
-        state: As :func:`read_weights` gives it.
-
-    Returns:
-        Its tensors, each key beginning with ``backbone.``, ``decode_head.`` and so on.
-
-    Raises:
-        ValueError: If no source is recognised.
+    If no source is recognised, it is a ValueError.
     """
     report = _rename(state)
     known = sum(why != UNKNOWN.reason for why in report.dropped.values()) + len(report.tensors)
@@ -87,22 +69,17 @@ def convert(state: Mapping[str, Tensor]) -> Report:
 def fit(
     state: Mapping[str, Tensor], own: Mapping[str, Tensor], new_classifier: bool = False
 ) -> Report:
-    """Choose, from a state dict of any source, what a model loads.
+    """Choose, from a state dict of any source, what a model of the state dict ``own`` loads.
 
-    Args:
-        state: As :func:`read_weights` or :func:`unwrap` gives it.
-        own: The model's own state dict, of a segmentor or of a backbone.
-        new_classifier: Whether classifiers of another number of classes are dropped.
-            Default: False, they are refused.
-
-    Returns:
-        Its tensors, under keys of ``own``.
+    Classifiers of another number of classes are dropped with ``new_classifier``, else refused.
 
     Raises:
         ValueError: If a shape does not fit, or a part of the backbone is not in the file.
     """
     alone = not any(key.startswith(_BACKBONE) for key in own)
-    ours = {_published(_BACKBONE + key if alone else key): key for key in own}
+    prefixed = {_BACKBONE * alone + key: key for key in own}
+    # without what mmseg's wrapper of timm puts into a key
+    ours = {new.replace('backbone.timm_model.', _BACKBONE, 1): k for new, k in prefixed.items()}
     model = {new: own[key] for new, key in ours.items()}
 
     report = _rename(state, model)
@@ -112,7 +89,9 @@ def fit(
             dropped[theirs[key]] = NOT_IN_MODEL.reason
         elif tensor.shape == model[key].shape:
             tensors[key] = tensor
-        elif not key.endswith(_CLASSIFIERS):
+        elif not key.endswith(_CLASSIFIERS) or (
+            len(tensor) == len(model[key]) and not new_classifier
+        ):
             raise ValueError(
                 f'{theirs[key]} is {tuple(tensor.shape)} in the file and '
                 f'{tuple(model[key].shape)} in the model. {_holds(report)}'
@@ -161,8 +140,12 @@ def _rename(state: Mapping[str, Tensor], model: Mapping[str, Tensor] | None = No
 
     Of sources alike in that, the one of which the most tensors have the size of the model's.
     """
-    sources = SOURCES if model is None else (*SOURCES, _Itself(model))
-    names = {source: source.rename(state.keys()) for source in sources}
+    names = {source: source.rename(state.keys()) for source in SOURCES}
+    if model is not None:
+        # timm's feature lists have _ where the whole network has a dot
+        own = {key.removeprefix(_BACKBONE).replace('.', '_'): key for key in model}
+        bare = {key: re.sub(f'^{INSIDE}', '', key).removeprefix('timm_model.') for key in state}
+        names[ITSELF] = {k: own.get(b.replace('.', '_'), NOT_IN_MODEL) for k, b in bare.items()}
 
     def rank(source: Source) -> tuple[int, int]:
         unknown = fitting = 0
@@ -171,7 +154,7 @@ def _rename(state: Mapping[str, Tensor], model: Mapping[str, Tensor] | None = No
             fitting += new in (model or ()) and model[new].numel() == state[key].numel()
         return -unknown, fitting
 
-    source = max(sources, key=rank)
+    source = max(names, key=rank)
     report = Report(source, {}, {}, {})
     for key, new in names[source].items():
         if isinstance(new, Drop):
@@ -183,25 +166,6 @@ def _rename(state: Mapping[str, Tensor], model: Mapping[str, Tensor] | None = No
         else:
             report.tensors[new], report.theirs[new] = source.value(new, state[key]), key
     return report
-
-
-class _Itself(Source):
-    """The network that the model's backbone wraps, of any kind: the keys are the model's own."""
-
-    def __init__(self, model: Collection[str]):
-        super().__init__("the backbone's own network", {})
-        # timm's feature lists have _ where the whole network has a dot
-        own = {key.removeprefix(_BACKBONE).replace('.', '_'): key for key in model}
-        object.__setattr__(self, 'own', own)
-
-    def _rename(self, key: str, keys: Collection[str]) -> str | Drop:
-        bare = re.sub(f'^{INSIDE}', '', key).removeprefix('timm_model.')
-        return self.own.get(bare.replace('.', '_'), NOT_IN_MODEL)
-
-
-def _published(key: str) -> str:
-    """A key of a model without what mmseg's wrapper of timm puts into it."""
-    return key.replace('backbone.timm_model.', _BACKBONE, 1)
 
 
 def _counted(keys: Collection[str]) -> list[str]:

@@ -22,6 +22,8 @@ _WRAPPINGS = (
     *('model_ema', 'state_dict_ema', 'ema', 'teacher'),
     *('state_dict', 'model_state_dict', 'model_state', 'model', 'student', 'network', 'net'),
 )
+_HUB = 'hf://'
+_HUB_FILES = ('model.safetensors', 'pytorch_model.bin')  # the first that a repository has
 _SAFETENSORS = dict(
     F64=torch.float64, F32=torch.float32, F16=torch.float16, BF16=torch.bfloat16,
     I64=torch.int64, I32=torch.int32, I16=torch.int16, I8=torch.int8, U8=torch.uint8,
@@ -30,32 +32,29 @@ _SAFETENSORS = dict(
 
 
 def read_weights(path: str | os.PathLike) -> dict[str, Tensor]:
-    """Read a file of weights; no code in it is run.
+    """Read a file of weights, without what :func:`unwrap` takes off; no code in it is run.
 
-    Args:
-        path: ``.safetensors``, ``.npz``, what TensorFlow's Saver wrote (``model.ckpt``, of which
-            ``model.ckpt.index`` is there), or a file of ``torch.save``, by any other name.
-
-    Returns:
-        Key -> tensor, without what :func:`unwrap` takes off.
+    ``.safetensors``, ``.npz``, what TensorFlow's Saver wrote (``model.ckpt``, of which
+    ``model.ckpt.index`` is there), or a file of ``torch.save``, by any other name; or one of the
+    Hugging Face Hub, ``hf://org/name``, as in ``hf://timm/resnet50.a1_in1k``, downloaded once.
 
     Raises:
         FileNotFoundError: If there is none.
-        ValueError: If it cannot be read, or holds no tensors.
+        ValueError: If it cannot be fetched or read, or holds no tensors.
     """
-    path = Path(path)
+    path = os.fspath(path)
+    path = _from_hub(path) if path.startswith(_HUB) else Path(path)
     index = bundle_index(path)
     if not path.is_file() and index is None:
         raise FileNotFoundError(f'There is no file of weights {path}.')
     try:
         if index is not None:
-            arrays = read_bundle(index)
-            return {key: torch.from_numpy(array) for key, array in arrays.items()}
+            return {key: torch.from_numpy(x) for key, x in read_bundle(index).items()}
         if path.suffix == '.safetensors':
             return unwrap(_read_safetensors(path))
         if path.suffix == '.npz':
             with np.load(path, allow_pickle=False) as arrays:
-                return unwrap({key: torch.from_numpy(arrays[key]) for key in arrays.files})
+                return unwrap({key: torch.from_numpy(x) for key, x in arrays.items()})
         return unwrap(_read_torch(path))
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f'{path} cannot be read: {error}') from error
@@ -64,22 +63,14 @@ def read_weights(path: str | os.PathLike) -> dict[str, Tensor]:
 def unwrap(content: Mapping) -> dict[str, Tensor]:
     """Take the state dict out of a checkpoint, and off its keys what wrappers put before them.
 
-    Args:
-        content: A state dict, or a checkpoint that holds one: mmengine's, timm's, torchvision's
-            references, DINO's, Lightning's.
-
-    Returns:
-        Key -> tensor, without ``module.`` (``DataParallel``), ``_orig_mod.`` (``torch.compile``),
-        and ``model.`` or ``net.`` where all begin so.
-
-    Raises:
-        ValueError: If it holds no tensors.
+    The checkpoints are mmengine's, timm's, torchvision's references', DINO's, Lightning's; the
+    prefixes ``module.`` (``DataParallel``), ``_orig_mod.`` (``torch.compile``), and ``model.`` or
+    ``net.`` where all begin so. What holds no tensors is a ValueError.
     """
-    while True:
-        inner = next((content[w] for w in _WRAPPINGS if isinstance(content.get(w), Mapping)), None)
-        if inner is None:
-            break
+    inner = content
+    while inner is not None:
         content = inner
+        inner = next((content[w] for w in _WRAPPINGS if isinstance(content.get(w), Mapping)), None)
     state = {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
     if not state:
         found = ', '.join(map(repr, list(content)[:5])) or 'nothing'
@@ -89,6 +80,23 @@ def unwrap(content: Mapping) -> dict[str, Tensor]:
         if all(key.startswith(prefix) for key in state):
             state = {key.removeprefix(prefix): value for key, value in state.items()}
     return state
+
+
+def _from_hub(name: str) -> Path:
+    try:
+        from huggingface_hub import hf_hub_download
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f'{name} needs huggingface_hub, which is not installed: pip install huggingface_hub, '
+            'or download the file and name it.'
+        ) from error
+    for file in _HUB_FILES:
+        try:
+            return Path(hf_hub_download(name.removeprefix(_HUB), file))
+        except Exception as error:  # no such file, no such name, no network: each has its own
+            reason = error
+    first = str(reason).strip().splitlines()[0]
+    raise ValueError(f'{name} cannot be fetched ({" or ".join(_HUB_FILES)}): {first}') from reason
 
 
 def _read_torch(path: Path) -> Mapping:

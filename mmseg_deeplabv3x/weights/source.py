@@ -13,11 +13,7 @@ CENTRED = 'mean=[127.5, 127.5, 127.5], std=[127.5, 127.5, 127.5], bgr_to_rgb=Tru
 
 @dataclass(frozen=True)
 class Drop:
-    """Stands in a table for modules that have no place in a DeepLabv3.
-
-    Attributes:
-        reason: Why; a report names it.
-    """
+    """Stands in a table for modules without a place in a DeepLabv3; a report names the reason."""
 
     reason: str
 
@@ -32,32 +28,21 @@ class Source:
 
     Our keys are those of a ``DeepLabV3``: they begin with ``backbone.``, ``decode_head.``,
     ``auxiliary_head.`` or ``neck.``.
-
-    Attributes:
-        name: What a report calls it.
-        rules: Pattern of a module (a key without its last part) -> our module, as in ``re.sub``, or
-            why it is dropped. The first that matches counts. A dot in a pattern is a dot.
-        units: What stands in a rule for ``UNIT``, by the number that the pattern's group ``unit``
-            is: for units that the source counts in another way. Default: none.
-        images: How images were normalised. Default: as torchvision does.
-        network: The backbone, where the keys are of no ``AtrousResNet``. Default: None.
-        arguments: What else the ``AtrousResNet`` needs to compute the same. Default: nothing.
-        value: Brings a tensor into our layout: (our key, tensor) -> tensor. Default: as it is.
-        last: The source's last parts of keys -> ours, or why they are dropped. Default: as in
-            PyTorch.
-        average: What ends the key of a moving average, which is taken in place of the weight where
-            there is one. Default: None.
     """
 
-    name: str
+    name: str  # in a report
+    # Pattern of a module (a key without its last part; a dot is a dot) -> our module, as in re.sub,
+    # or why it is dropped. The first that matches counts.
     rules: Mapping[str, str | Drop]
+    # What stands in a rule for UNIT, by the number that the pattern's group `unit` is: for units
+    # that the source counts in another way.
     units: Sequence[str] = ()
-    images: str = IMAGENET
-    network: str | None = None
-    arguments: str = ''
-    value: Callable[[str, Tensor], Tensor] = lambda key, tensor: tensor
-    last: Mapping[str, str | Drop] = field(default_factory=dict)
-    average: str | None = None
+    images: str = IMAGENET  # how they were normalised
+    network: str | None = None  # the backbone, where the keys are of no AtrousResNet
+    arguments: str = ''  # what else the AtrousResNet needs to compute the same
+    value: Callable[[str, Tensor], Tensor] = lambda key, tensor: tensor  # into our layout
+    last: Mapping[str, str | Drop] = field(default_factory=dict)  # last parts of keys -> ours
+    average: str | None = None  # ends the key of a moving average, taken where there is one
 
     def rename(self, keys: Collection[str]) -> dict[str, str | Drop]:
         """Each of the source's keys -> ours, or why it is dropped."""
@@ -74,23 +59,29 @@ class Source:
             return last
         for pattern, ours in self.rules.items():
             match = re.fullmatch(pattern.replace('.', r'\.'), module)
+            if match and isinstance(ours, Drop):
+                return ours
+            if match and 'UNIT' in ours:
+                if int(match['unit']) >= len(self.units):
+                    return UNKNOWN
+                ours = ours.replace('UNIT', self.units[int(match['unit'])])
             if match:
-                return ours if isinstance(ours, Drop) else self._ours(match, ours, last)
+                return f'{match.expand(ours)}.{last}'
         return UNKNOWN
-
-    def _ours(self, match: re.Match, ours: str, last: str) -> str | Drop:
-        if 'UNIT' in ours:
-            unit = int(match['unit'])
-            if unit >= len(self.units):
-                return UNKNOWN
-            ours = ours.replace('UNIT', self.units[unit])
-        return f'{match.expand(ours)}.{last}'
 
 
 def by_stage(*repeats: int) -> list[str]:
-    """Units of a network as timm names them, ``stage.unit``, in their order.
-
-    Args:
-        *repeats: Units of each stage.
-    """
+    """Units of a network, so many in each stage, as timm names them: ``stage.unit``."""
     return [f'{stage}.{unit}' for stage, count in enumerate(repeats) for unit in range(count)]
+
+
+def with_bn(convs: Mapping[str, str], conv: str = '', bn: str = '') -> dict[str, str]:
+    """Rules of convolutions and of the BN beside each.
+
+    ``convs`` has the pattern of what holds both -> our convolution and our BN, with a blank between
+    them; ``conv`` and ``bn`` say where in it they are.
+    """
+    rules = {}
+    for module, ours in convs.items():
+        rules[module + conv], rules[module + bn] = ours.split()
+    return rules

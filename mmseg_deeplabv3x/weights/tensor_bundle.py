@@ -18,8 +18,7 @@ _TYPES = {1: '<f4', 2: '<f8', 3: '<i4', 4: 'u1', 6: 'i1', 9: '<i8', 10: '?', 19:
 def bundle_index(path: Path) -> Path | None:
     """The file ``NAME.index`` of a checkpoint that is given as that, ``NAME``, or a data file.
 
-    Returns:
-        None if it is no checkpoint of TensorFlow.
+    None if it is no checkpoint of TensorFlow.
     """
     name = path.name.removesuffix('.index').split('.data-')[0]
     index = path.with_name(f'{name}.index')
@@ -27,13 +26,9 @@ def bundle_index(path: Path) -> Path | None:
 
 
 def read_bundle(index: Path) -> dict[str, np.ndarray]:
-    """Read every tensor of a checkpoint.
+    """Read every tensor of a checkpoint; what are no plain numbers (strings) is left out.
 
-    Args:
-        index: ``NAME.index``; ``NAME.data-00000-of-00001`` and so on lie beside it.
-
-    Returns:
-        Name -> array; what are no plain numbers (strings) is left out.
+    ``NAME.data-00000-of-00001`` and so on lie beside ``index``, ``NAME.index``.
 
     Raises:
         ValueError: If it is no such file, or has what is not read: compressed blocks, tensors in

@@ -5,7 +5,7 @@ Names are those that ``research/deeplab`` and ``research/slim`` of tensorflow/mo
 
 from torch import Tensor
 
-from .source import CENTRED, CLASSIFIER, Drop, Source, by_stage
+from .source import CENTRED, CLASSIFIER, Drop, Source, by_stage, with_bn
 
 SLOT = Drop('state of an optimizer')
 LAST = {
@@ -21,18 +21,6 @@ LAST = {
 }
 
 
-def with_bn(convs: dict[str, str]) -> dict[str, str]:
-    """Rules of convolutions and of the BN in the scope of each.
-
-    Args:
-        convs: Pattern of a scope -> our convolution and our BN, with a blank between them.
-    """
-    rules = {}
-    for scope, ours in convs.items():
-        rules[scope], rules[f'{scope}/BatchNorm'] = ours.split()
-    return rules
-
-
 def layout(key: str, tensor: Tensor) -> Tensor:
     """From (height, width, in, out), and depthwise (height, width, out, 1), to PyTorch's."""
     if tensor.ndim != 4:
@@ -46,7 +34,8 @@ HEAD = {
             'image_pooling': 'decode_head.image_pool.1.conv decode_head.image_pool.1.bn',
             'aspp([0-3])': r'decode_head.aspp_modules.\1.conv decode_head.aspp_modules.\1.bn',
             'concat_projection': 'decode_head.bottleneck.conv decode_head.bottleneck.bn',
-        }
+        },
+        bn='/BatchNorm',
     ),
     'logits/semantic': 'decode_head.conv_seg',
     r'decoder/[^.]+|aspp\d_(?:depth|point)wise[^.]*': Drop('part of DeepLabv3+'),
@@ -65,7 +54,8 @@ RESNET = {
             f'{UNIT}/shortcut': (
                 r'backbone.layer\1.UNIT.downsample.0 backbone.layer\1.UNIT.downsample.1'
             ),
-        }
+        },
+        bn='/BatchNorm',
     ),
     f'{ROOT}/logits': CLASSIFIER,
 }
@@ -81,7 +71,8 @@ MOBILENET_V2 = {
             f'{UNIT}/expand': 'backbone.blocks.UNIT.conv_pw backbone.blocks.UNIT.bn1',
             f'{UNIT}/depthwise': 'backbone.blocks.UNIT.conv_dw backbone.blocks.UNIT.bn2',
             f'{UNIT}/project': 'backbone.blocks.UNIT.conv_pwl backbone.blocks.UNIT.bn3',
-        }
+        },
+        bn='/BatchNorm',
     ),
     'MobilenetV2/Conv_1[^.]*': Drop('layer before the classifier of images'),
     'MobilenetV2/Logits[^.]*': CLASSIFIER,

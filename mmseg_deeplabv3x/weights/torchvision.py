@@ -3,22 +3,25 @@
 from torch import Tensor
 
 from .resnet import PLAIN
-from .source import CLASSIFIER, Drop, Source, by_stage
+from .source import CLASSIFIER, Drop, Source, by_stage, with_bn
+
+CONV_BN = '.0', '.1'  # in a Sequential
 
 
 def aspp(theirs: str) -> dict[str, str]:
-    """Rules of an ASPP as torchvision, and smp after it, name its parts.
-
-    Args:
-        theirs: Pattern of the module that holds ``convs`` and ``project``.
-    """
+    """Rules of an ASPP as torchvision, and smp after it, name its parts, in a module ``theirs``."""
     return {
-        f'{theirs}.convs.([0-3]).0': r'decode_head.aspp_modules.\1.conv',
-        f'{theirs}.convs.([0-3]).1': r'decode_head.aspp_modules.\1.bn',
+        **with_bn(
+            {
+                f'{theirs}.convs.([0-3])': (
+                    r'decode_head.aspp_modules.\1.conv decode_head.aspp_modules.\1.bn'
+                ),
+                f'{theirs}.project': 'decode_head.bottleneck.conv decode_head.bottleneck.bn',
+            },
+            *CONV_BN,
+        ),
         f'{theirs}.convs.4.1': 'decode_head.image_pool.1.conv',
         f'{theirs}.convs.4.2': 'decode_head.image_pool.1.bn',
-        f'{theirs}.project.0': 'decode_head.bottleneck.conv',
-        f'{theirs}.project.1': 'decode_head.bottleneck.bn',
     }
 
 
@@ -40,22 +43,20 @@ HEAD = {
 IN = '(?:backbone|features)'
 UNIT = rf'{IN}.(?P<unit>\d+).block'
 MOBILENET_V3 = {
-    f'{IN}.0.0': 'backbone.conv_stem',
-    f'{IN}.0.1': 'backbone.bn1',
-    f'{IN}.1.block.0.0': 'backbone.blocks.0.0.conv_dw',
-    f'{IN}.1.block.0.1': 'backbone.blocks.0.0.bn1',
-    f'{IN}.1.block.1.0': 'backbone.blocks.0.0.conv_pw',
-    f'{IN}.1.block.1.1': 'backbone.blocks.0.0.bn2',
-    f'{UNIT}.0.0': 'backbone.blocks.UNIT.conv_pw',
-    f'{UNIT}.0.1': 'backbone.blocks.UNIT.bn1',
-    f'{UNIT}.1.0': 'backbone.blocks.UNIT.conv_dw',
-    f'{UNIT}.1.1': 'backbone.blocks.UNIT.bn2',
+    **with_bn(
+        {
+            f'{IN}.0': 'backbone.conv_stem backbone.bn1',
+            f'{IN}.1.block.0': 'backbone.blocks.0.0.conv_dw backbone.blocks.0.0.bn1',
+            f'{IN}.1.block.1': 'backbone.blocks.0.0.conv_pw backbone.blocks.0.0.bn2',
+            f'{UNIT}.0': 'backbone.blocks.UNIT.conv_pw backbone.blocks.UNIT.bn1',
+            f'{UNIT}.1': 'backbone.blocks.UNIT.conv_dw backbone.blocks.UNIT.bn2',
+            f'{UNIT}.[23]': 'backbone.blocks.UNIT.conv_pwl backbone.blocks.UNIT.bn3',
+            f'{IN}.16': 'backbone.blocks.6.0.conv backbone.blocks.6.0.bn1',
+        },
+        *CONV_BN,
+    ),
     f'{UNIT}.2.fc1': 'backbone.blocks.UNIT.se.conv_reduce',
     f'{UNIT}.2.fc2': 'backbone.blocks.UNIT.se.conv_expand',
-    f'{UNIT}.[23].0': 'backbone.blocks.UNIT.conv_pwl',
-    f'{UNIT}.[23].1': 'backbone.blocks.UNIT.bn3',
-    f'{IN}.16.0': 'backbone.blocks.6.0.conv',
-    f'{IN}.16.1': 'backbone.blocks.6.0.bn1',
     'classifier.[03]': CLASSIFIER,
 }
 

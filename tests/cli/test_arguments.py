@@ -4,6 +4,7 @@ import pytest
 
 from mmseg_deeplabv3x.cli import test as cli_test
 from mmseg_deeplabv3x.cli import train as cli_train
+from mmseg_deeplabv3x.cli.arguments import as_typed
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def test_no_such_config_is_one_sentence(parser, capsys):
         parser().parse_args(
             ['configs/nope.py', 'weights.pth'][: 1 + (parser is cli_test.test_parser)]
         )
-    assert "there is no config file 'configs/nope.py'; see configs/" in capsys.readouterr().err
+    assert "there is no config file 'configs/nope.py'; ours are in" in capsys.readouterr().err
 
 
 def test_no_such_checkpoint_is_one_sentence(config, capsys):
@@ -90,3 +91,18 @@ def test_a_checkpoint_in_the_place_of_the_config(config, checkpoint, capsys):
     with pytest.raises(SystemExit):
         cli_test.test_parser().parse_args([checkpoint, config])
     assert 'a config is a .py' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    'text, typed',
+    [
+        ('look by tools/check_data.py.', 'look by deeplabv3x check-data.'),
+        ('`python tools/make_shapes.py --seed 1`', '`deeplabv3x make-shapes --seed 1`'),
+        ('python tools/chaos.py', 'python tools/chaos.py'),  # needs a checkout
+        ('/data/tools/train.py is empty', '/data/tools/train.py is empty'),
+        ('my-tools/train.py, ../tools/test.py', 'my-tools/train.py, ../tools/test.py'),
+    ],
+)
+def test_tools_are_named_as_the_user_types_them(text, typed):
+    assert as_typed('tools/train.py', text) == text
+    assert as_typed('deeplabv3x train', text) == typed

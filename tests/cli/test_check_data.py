@@ -46,6 +46,17 @@ def test_settings_can_be_overridden(config, capsys):
     assert 'nowhere.txt' in capsys.readouterr().out
 
 
+def test_a_misspelt_setting_is_refused(config):
+    with pytest.raises(SystemExit, match="'train_dataloader' is probably meant"):
+        main([config, '--cfg-options', 'train_datloader.dataset.ann_file=val.txt'])
+
+
+def test_a_config_without_data_is_refused(tmp_path):
+    (tmp_path / 'empty.py').write_text('')
+    with pytest.raises(SystemExit, match='has no data to check: none of train_dataloader'):
+        main([str(tmp_path / 'empty.py')])
+
+
 def test_no_config(capsys):
     with pytest.raises(SystemExit):
         main(['nowhere.py'])

@@ -1,7 +1,8 @@
 import pytest
+from mmengine.config import Config
 from mmseg.registry import HOOKS, MODELS
 
-from mmseg_deeplabv3x.cli.config_errors import check_spelling, explain_start_error
+from mmseg_deeplabv3x.cli.config_errors import check_numbers, check_spelling, explain_start_error
 
 CFG = dict(
     train_dataloader={},
@@ -54,3 +55,10 @@ def test_an_unknown_argument_of_a_config():
 def test_others_are_not_about_a_config():
     for error in (KeyError('x'), KeyError(), TypeError('no len()'), KeyError(3)):
         assert explain_start_error(error) is None
+
+
+def test_a_text_of_digits_is_fine_where_a_text_is_taken():
+    hook = dict(type='CheckpointHook', filename_tmpl='1', interval=2)
+    check_numbers(Config(dict(hook=hook, other=dict(type='Nowhere', number='1'))))
+    with pytest.raises(ValueError, match="hook.interval is the text '1e3', is a number meant"):
+        check_numbers(Config(dict(hook=dict(hook, interval='1e3'))))

@@ -5,7 +5,7 @@ import pytest
 
 from mmseg_deeplabv3x.cli import export as module
 from mmseg_deeplabv3x.cli.export import export_model
-from mmseg_deeplabv3x.inference.runtimes import Runtime
+from mmseg_deeplabv3x.inference.exported_segmentor import Runtime
 
 pytest.importorskip('onnxscript', reason='exports need the extra deploy')
 
@@ -35,12 +35,22 @@ def test_a_file_that_gives_something_else_is_not_kept(trained, tmp_path, monkeyp
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_of_videos_alone_is_named(trained, tmp_path):
+    (tmp_path / 'clip.mp4').touch()
+    line = [*trained, '--to', 'onnx', '-o', str(tmp_path / 'model.onnx')]
+    with pytest.raises(SystemExit, match='--images: .* has videos alone'):
+        export_model([*line, '--images', str(tmp_path)])
+
+
 def test_an_export_that_is_there_is_not_replaced(trained, tmp_path):
     path = tmp_path / 'model.onnx'
     path.write_text('another')
     with pytest.raises(SystemExit, match='model.onnx is there already'):
         export_model([*trained, '--to', 'onnx', '-o', str(path)])
     assert path.read_text() == 'another'
+    path.rename(tmp_path / 'model.bin')
+    with pytest.raises(SystemExit, match='model.bin is there already'):
+        export_model([*trained, '--to', 'openvino', '-o', str(tmp_path / 'model.xml')])
 
 
 class Constant:

@@ -2,13 +2,17 @@ from __future__ import annotations
 
 import csv
 import io
+import os
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
 from mmseg_deeplabv3x.cli.infer import infer
 from mmseg_deeplabv3x.inference import DeepLabV3Predictor
+from mmseg_deeplabv3x.models.segmentors import fast_prediction
 
 
 @pytest.fixture
@@ -56,6 +60,17 @@ def test_it_goes_on_with_what_is_missing(trained, photos, tmp_path, capsys):
     assert (tmp_path / 'out/masks/s1/b.png').exists() and mask.stat().st_mtime_ns == before
 
 
+def test_no_word_of_a_photo_that_pillow_finds_large(
+    trained, photos, tmp_path, monkeypatch, recwarn
+):
+    monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 48 * 65 - 1)
+    line = [*trained, str(photos), '-o', str(tmp_path / 'out'), '--device', 'cpu', '--shares']
+    with pytest.warns(Image.DecompressionBombWarning):
+        Image.open(photos / 'a.jpg')
+    assert infer(line) == 0
+    assert not [w for w in recwarn if w.category is Image.DecompressionBombWarning]
+
+
 def test_what_cannot_be_read_is_listed_and_the_rest_done(trained, photos, tmp_path, capsys):
     (photos / 'broken.jpg').write_bytes((photos / 'a.jpg').read_bytes()[:100])
     line = [*trained, str(photos), '-o', str(tmp_path / 'out'), '--device', 'cpu', '--batch', '9']
@@ -66,10 +81,40 @@ def test_what_cannot_be_read_is_listed_and_the_rest_done(trained, photos, tmp_pa
     assert len(list((tmp_path / 'out/masks').rglob('*.png'))) == 3
 
 
+@pytest.mark.parametrize('batch', ['1', '3'])
+def test_images_that_an_exported_file_does_not_take_are_listed(
+    trained, photos, tmp_path, monkeypatch, capsys, batch
+):
+    def only_a(self, images):
+        if any(image.sum() != first.sum() for image in images):
+            raise ValueError('takes another size')
+        return run(self, images)
+
+    first, run = cv2.imread(str(photos / 'a.jpg')), DeepLabV3Predictor._run
+    monkeypatch.setattr(DeepLabV3Predictor, '_run', only_a)
+    line = [*trained, str(photos), '-o', str(tmp_path / 'out'), '--device', 'cpu']
+    assert infer([*line, '--batch', batch]) == 1
+    said = capsys.readouterr()
+    assert '1 of 3 done' in said.out and said.err.count('takes another size') == 2
+
+
+def test_results_inside_the_inputs_are_not_segmented(trained, photos, monkeypatch):
+    monkeypatch.chdir(photos)
+    line = [*trained, '.', '-o', 'out', '--device', 'cpu', '--resume']
+    for _ in range(2):
+        assert infer(line) == 0
+        assert len(list(Path('out').rglob('*.png'))) == 6
+
+
 def test_a_list_on_stdin(trained, photos, tmp_path, monkeypatch):
-    monkeypatch.setattr('sys.stdin', io.StringIO(f'{photos / "a.jpg"}\n\n'))
-    assert infer([*trained, '-', '-o', str(tmp_path / 'out'), '--device', 'cpu']) == 0
-    assert [path.name for path in (tmp_path / 'out/masks').iterdir()] == ['a.png']
+    odd = os.fsencode(photos) + b'/caf\xe9.jpg'  # a name that is no UTF-8
+    os.rename(photos / 'a.jpg', odd)
+    listed = io.TextIOWrapper(io.BytesIO(odd + b'\r\n\n'), 'utf-8')
+    monkeypatch.setattr('sys.stdin', listed)
+    line = [*trained, '-', '-o', str(tmp_path / 'out'), '--device', 'cpu']
+    assert infer([*line, '--shares', '--coco', '--pictures']) == 0
+    assert os.listdir(os.fsencode(tmp_path / 'out/masks')) == [b'caf\xe9.png']
+    assert odd in (tmp_path / 'out/shares.csv').read_bytes()
 
 
 def test_tta_and_output_stride_change_the_answer_as_in_test(trained, photos, tmp_path):
@@ -83,11 +128,62 @@ def test_tta_and_output_stride_change_the_answer_as_in_test(trained, photos, tmp
     assert (results['tta'] != results['plain']).any()
 
 
+def test_fast_says_what_computes(trained, photos, tmp_path, monkeypatch, capsys):
+    said = []
+    monkeypatch.setattr(fast_prediction, 'print_log', lambda text, logger: said.append(text))
+    line = [*trained, str(photos / 'a.jpg'), '--device', 'cpu']
+    for runtime in ('torch', 'openvino'):
+        if runtime == 'openvino':
+            pytest.importorskip('openvino', reason='needs the extra deploy')
+        flags = ['-o', str(tmp_path / runtime), '--fast', '--fast-runtime', runtime]
+        assert infer([*line, *flags]) == 0
+        assert f'{runtime} computes in fp32, after a start of' in said[-1]
+    expected = DeepLabV3Predictor(*trained, device='cpu', fast=False)(photos / 'a.jpg').mask
+    for mask in tmp_path.glob('*/masks/a.png'):
+        assert (ids(mask) == expected).mean() > 0.999
+    with pytest.raises(SystemExit):
+        infer([*line, '-o', str(tmp_path / 'none'), '--fast-runtime', 'torch'])
+    assert '--fast-runtime is for --fast: add --fast' in capsys.readouterr().err
+
+
+def test_coco_json(trained, photos, tmp_path):
+    coco = pytest.importorskip('pycocotools.coco', reason='the reference reader of such files')
+    Image.new('RGB', (30, 20)).save(photos / 's2/c.png')
+    flags = ['--coco', '--device', 'cpu']
+    assert infer([*trained, str(photos), '-o', str(tmp_path / 'out'), *flags]) == 0
+    read = coco.COCO(str(tmp_path / 'out/coco.json'))
+    assert {image['file_name'] for image in read.imgs.values()} == {
+        str(photos / name) for name in ('a.jpg', 's1/b.PNG', 's2/b.png', 's2/c.png')
+    }
+    assert read.cats[1]['name'] == 'dot'
+    (image,) = (i for i in read.imgs.values() if i['file_name'].endswith('s1/b.PNG'))
+    mask = ids(tmp_path / 'out/masks/s1/b.png')
+    assert (image['height'], image['width']) == mask.shape
+    areas = dict.fromkeys(np.unique(mask).tolist(), 0)
+    for annotation in read.loadAnns(read.getAnnIds(image['id'])):
+        areas[annotation['category_id']] += annotation['area']
+    assert areas == {number: int((mask == number).sum()) for number in areas}
+
+
+def test_an_exported_file_with_views(trained, photos, exported_onnx, tmp_path, capsys):
+    one = str(photos / 'a.jpg')
+    flags = ['--device', 'cpu', '--tta']
+    assert infer([*trained, one, '-o', str(tmp_path / 'model'), *flags]) == 0
+    assert infer([trained[0], exported_onnx, one, '-o', str(tmp_path / 'file'), *flags]) == 0
+    masks = [ids(tmp_path / name / 'masks/a.png') for name in ('model', 'file')]
+    assert (masks[0] == masks[1]).mean() > 0.999
+    with pytest.raises(SystemExit, match='--fast calls speed_up'):
+        infer(['-', exported_onnx, one, '-o', str(tmp_path / 'fast'), '--fast'])
+
+
 @pytest.mark.parametrize(
     'change,message',
     [
+        (dict(flags=['-o', __file__]), f'-o takes a folder, but {__file__} is a file'),
         (dict(inputs='none'), "There is no file or folder 'none'"),
         (dict(flags=['--precision', 'fp16']), 'needs a GPU'),
+        (dict(flags=['--runtime', 'openvino']), 'openvino runs files that tools/export.py writes'),
+        (dict(flags=['--device', 'cuda:77']), "no device 'cuda:77'"),
     ],
 )
 def test_a_mistake_is_one_sentence(trained, photos, tmp_path, change, message):

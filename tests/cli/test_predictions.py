@@ -123,6 +123,23 @@ def test_labels_stay_where_they_are_evaluated():
     assert cfg.test_dataloader.dataset == dataset
 
 
+def test_metrics_inside_an_evaluator_and_datasets_inside_a_wrapper_count():
+    steps = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')]
+    parts = [dict(data_prefix=dict(seg_map_path='masks'), pipeline=steps) for _ in range(2)]
+    metric = dict(type='IoUMetric', format_only=True)
+    cfg = Config(
+        dict(
+            test_dataloader=dict(dataset=dict(type='ConcatDataset', datasets=parts)),
+            test_evaluator=dict(type='Evaluator', metrics=[metric]),
+        )
+    )
+    write_predictions(cfg, 'out')
+    (only,) = cfg.test_evaluator.metrics
+    assert (only.type, only.output_dir) == ('ConfusionIoUMetric', 'out')
+    for part in cfg.test_dataloader.dataset.datasets:
+        assert part == dict(data_prefix={}, pipeline=steps[:1])
+
+
 @pytest.mark.parametrize('missing', ['data_root', 'ann_file'])
 def test_only_the_images_of_a_list_are_packed(missing):
     dataset = dict(type='CityscapesDataset', data_root='root', ann_file='list.txt')

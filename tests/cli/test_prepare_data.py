@@ -1,7 +1,9 @@
+import json
 import subprocess
 import sys
 
 import pytest
+from PIL import Image
 
 from mmseg_deeplabv3x.cli.prepare_data import COMMANDS, prepare_data, prepare_parser
 from mmseg_deeplabv3x.prepare import camvid, voc
@@ -31,7 +33,8 @@ def test_it_says_what_is_ready(small, tmp_path, capsys, monkeypatch):
     assert '12 of 12' in shown and shown.endswith(f'Ready: {root}: train 2, val 2\n')
 
 
-def test_a_problem_ends_with_one_sentence(tmp_path):
+def test_a_problem_ends_with_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr('sys.argv', ['tools/prepare_data.py'])
     with pytest.raises(SystemExit) as error:
         prepare_data(['voc', '--from', str(tmp_path / 'absent.tar'), '--root', str(tmp_path / 'o')])
     assert str(error.value) == (
@@ -54,3 +57,24 @@ def test_importing_the_package_does_not_import_this():
     command = [sys.executable, '-W', 'ignore', '-c', code]
     run = subprocess.run(command, capture_output=True, text=True)
     assert run.stdout.splitlines()[-1] == '[]', run.stderr
+
+
+@pytest.mark.parametrize(
+    'prog, makes',
+    [
+        ('tools/prepare_data.py', 'python tools/new_config.py'),
+        ('deeplabv3x prepare-data', 'deeplabv3x new-config'),
+    ],
+)
+def test_an_annotation_tools_files_end_with_the_next_command(
+    prog, makes, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr('sys.argv', [prog])
+    Image.new('RGB', (20, 10)).save('a.png')
+    corner = dict(label='car', points=[[1, 1], [9, 1], [9, 9]], shape_type='polygon')
+    page = dict(imagePath='a.png', imageData=None, imageWidth=20, imageHeight=10, shapes=[corner])
+    (tmp_path / 'a.json').write_text(json.dumps(page))
+    prepare_data(['labelme', '--from', '.', '--root', 'my data'])
+    said = "--images 'my data'/images --masks 'my data'/masks -o my.py"
+    assert capsys.readouterr().out.endswith(f'Next:\n  {makes} {said}\n')

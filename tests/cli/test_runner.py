@@ -77,6 +77,21 @@ def test_with_cuda_the_runner_does_as_ever(config, cuda, train_config):
     assert cfg.sync_bn == 'torch'
 
 
+@pytest.mark.parametrize(
+    'kind', ['mmengine.OptimWrapper', 'mmengine.AmpOptimWrapper', 'AutocastOptimWrapper']
+)
+def test_amp_knows_a_wrapper_by_its_class(config, no_cuda, train_config, kind):
+    options = ['--cfg-options', f'optim_wrapper.type={kind}']
+    assert train_config(config, '--amp', *options).optim_wrapper.type == 'AutocastOptimWrapper'
+
+
+@pytest.mark.parametrize('kind', ['mmengine.SyncBN', 'MMSyncBN'])
+def test_sync_bn_is_known_by_its_class(config, no_cuda, train_config, kind):
+    options = [f'model.neck.norm_cfg.type={kind}', 'model.neck.type=CascadeNeck']
+    cfg = train_config(config, '--launcher', 'pytorch', '--cfg-options', *options)
+    assert cfg.model.neck == dict(norm_cfg=dict(type='BN'), type='CascadeNeck')
+
+
 @pytest.mark.parametrize('launcher', ['slurm', 'mpi'])
 def test_without_cuda_only_torchrun_launches(no_cuda, launcher):
     with pytest.raises(ValueError, match=f'--launcher {launcher} needs CUDA.*dist_train.sh'):
@@ -111,5 +126,5 @@ def test_only_the_first_process_logs_the_start(launcher, environment, heard, mon
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     logger = MMLogger.get_instance(request.node.name, log_level='INFO')
-    runner.log_on_first_rank_only(launcher)
+    assert runner.log_on_first_rank_only(launcher) == heard
     assert logger.isEnabledFor(logging.INFO) == heard

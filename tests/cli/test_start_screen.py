@@ -3,6 +3,8 @@
 import itertools
 import logging
 import re
+import shlex
+import sys
 
 import pytest
 
@@ -31,7 +33,7 @@ def started(tiny_config, tmp_path, capsys):
 def test_a_training_starts_with_a_screen(started):
     config, console, log = started(cli_train.train)
     for said in (
-        config,
+        f'  Config    {config}\n  Command   {sys.argv[0]} {shlex.join(sys.argv[1:])}',
         'train 6 images, 2 a batch; val 3 images, 1 a batch',
         'DeepLabV3 of AtrousResNet, ImagePoolASPPHead; 0.2 million parameters; '
         'output_stride 16 (train), 8 (test)',
@@ -96,3 +98,19 @@ def test_it_says_what_it_starts_from_and_the_output_stride_that_is_trained(start
     _, console, _ = started(cli_train.train, **changes, **{'model.backbone.init_cfg': init})
     assert 'Weights   random' in console
     assert 'output_stride 16 (train)\n' in console
+
+
+@pytest.mark.parametrize(
+    'changes, warned',
+    [
+        ({}, True),
+        ({'model.freeze_bn': True}, False),
+        ({'train_dataloader.batch_size': 8}, False),
+        ({'model.backbone.norm_cfg': dict(type='GN', num_groups=4),
+          'model.decode_head.norm_cfg': dict(type='GN', num_groups=4)}, False),
+    ],
+)  # fmt: skip
+def test_bn_on_few_images_is_one_line(started, changes, warned):
+    _, console, _ = started(cli_train.train, **changes)
+    found = re.findall(r'BN is trained on 2 images.*freeze_bn.*sync_bn.*with_cp', console)
+    assert len(found) == warned

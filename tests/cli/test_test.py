@@ -57,12 +57,22 @@ def test_out_reaches_every_metric(tmp_path, config, checkpoint, write, evaluatio
 
 
 def test_fast_adds_the_hook_that_speeds_the_model_up(config, checkpoint, write, evaluation_config):
-    ours, own = dict(type='SpeedUpHook'), dict(type='ThroughputHook')
+    ours = dict(type='SpeedUpHook', precision='fp32', runtime=None)
+    own = dict(type='ThroughputHook')
     assert 'custom_hooks' not in evaluation_config(config, checkpoint)
     assert evaluation_config(config, checkpoint, '--fast').custom_hooks == [ours]
     hooked = write(Path(config).with_name('hooked.py'), model={}, custom_hooks=[own])
     assert evaluation_config(hooked, checkpoint).custom_hooks == [own]
     assert evaluation_config(hooked, checkpoint, '--fast').custom_hooks == [own, ours]
+    flags = ['--fast', '--precision', 'bf16', '--fast-runtime', 'torch']
+    (hook,) = evaluation_config(config, checkpoint, *flags).custom_hooks
+    assert hook == dict(ours, precision='bf16', runtime='torch')
+
+
+def test_precision_without_fast_is_refused(config, checkpoint, capsys):
+    with pytest.raises(SystemExit):
+        cli_test.test([config, checkpoint, '--precision', 'bf16'])
+    assert 'add --fast' in capsys.readouterr().err
 
 
 def test_fast_of_a_model_with_an_average_gives_the_plain_scores(tiny_config, trained, tmp_path):

@@ -201,3 +201,62 @@ def test_other_errors_go_their_way():
     with pytest.raises(RuntimeError) as caught:
         cli_train.run_training(FakeRunner(error))
     assert caught.value is error
+
+
+@pytest.mark.parametrize('base, batch, rate', [(None, 4, 0.007 / 4), (8, 4, 0.007 / 2)])
+def test_auto_scale_lr_is_in_proportion_to_the_images_of_a_step(
+    tiny_config, tmp_path, base, batch, rate
+):
+    changes = {'train_cfg.max_iters': 1, 'train_dataloader.batch_size': batch}
+    if base:
+        changes['auto_scale_lr'] = dict(enable=False, base_batch_size=base)
+    config = tiny_config(f'scaled_{base}', changes)
+    args = cli_train.parse(cli_train.train_parser(), [config, '--auto-scale-lr'])
+    cfg = cli_train.train_config(args)
+    cfg.work_dir = str(tmp_path)
+    runner = build_runner(cfg, args)
+    runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+    runner.scale_lr(runner.optim_wrapper, runner.auto_scale_lr)
+    assert runner.optim_wrapper.param_groups[0]['lr'] == pytest.approx(rate)
+
+
+# ---- restarts by a launcher
+
+NAMES = ('TORCHELASTIC_MAX_RESTARTS', 'SLURM_RESTART_COUNT')
+
+
+@pytest.fixture(autouse=True)
+def not_restarted(monkeypatch):
+    for name in NAMES:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_launchers_tell_that_they_restart(name, monkeypatch):
+    assert not cli_train.is_restarted_by_launcher()
+    monkeypatch.setenv(name, '0')
+    assert not cli_train.is_restarted_by_launcher()
+    monkeypatch.setenv(name, '2')
+    assert cli_train.is_restarted_by_launcher()
+
+
+def test_what_the_run_has_saved_comes_before_what_it_was_started_from(
+    tiny_config, tmp_path, monkeypatch
+):
+    def resumed(*flags):
+        line = [config, '--work-dir', str(tmp_path), *flags, '--cfg-options', f'load_from={start}']
+        cfg = cli_train.train_config(cli_train.train_parser().parse_args(line))
+        return cfg.load_from, cfg.resume
+
+    config, start = tiny_config('restarts'), str(tmp_path / 'start.pth')
+    saved = str(tmp_path / 'iter_2.pth')
+    torch.save(dict(meta=dict(seed=0), state_dict={}, message_hub={}), start)
+    monkeypatch.setenv(NAMES[0], '1')
+    assert resumed() == (start, False)
+    assert resumed('--resume') == (start, True)
+    torch.save(torch.load(start), saved)
+    assert resumed() == (saved, True)
+    assert resumed('--resume') == (saved, True)
+    monkeypatch.delenv(NAMES[0])
+    assert resumed() == (start, False)
+    assert resumed('--resume') == (start, True)

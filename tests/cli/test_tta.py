@@ -5,7 +5,7 @@ from pathlib import Path
 import mmseg
 import numpy as np
 import pytest
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
 from PIL import Image
@@ -24,25 +24,6 @@ def shown(pipeline):
     )
     assert all(scale['keep_ratio'] for scale in scales)
     return [(scale['scale_factor'], flip['prob']) for scale in scales for flip in flips]
-
-
-# ---------------------------------------------------------------- output_stride
-
-
-@pytest.mark.parametrize(
-    'own, trained',
-    [({}, 16), (dict(output_stride=32), 32), (dict(output_stride=dict(train=32, test=16)), 32)],
-)
-def test_the_output_stride_of_the_training_stays(own, trained):
-    model = ConfigDict(type='DeepLabV3', **own)
-    views.set_output_stride(model, 8)
-    assert model.output_stride == dict(train=trained, test=8)
-
-
-@pytest.mark.parametrize('kind', ['EncoderDecoder', 'NoSuchModel'])
-def test_a_model_without_output_stride_is_named(kind):
-    with pytest.raises(ValueError, match=f'--output-stride 8 needs .* DeepLabV3, .* is {kind}'):
-        views.set_output_stride(ConfigDict(type=kind), 8)
 
 
 # ---------------------------------------------------------------- scales and flip
@@ -152,8 +133,6 @@ def test_wrapped_datasets_are_refused():
 )
 def test_every_config_of_ours_takes_the_flags(path):
     cfg = Config.fromfile(path)
-    views.set_output_stride(cfg.model, 8)
     views.use_tta(cfg, [0.5, 1.5], False)
     assert cfg.model.type in ('RunningMeanTTAModel', 'SegTTAModel')
-    assert cfg.model.module.output_stride['test'] == 8
     assert shown(cfg.test_dataloader.dataset.pipeline) == [(0.5, 0), (1.5, 0)]

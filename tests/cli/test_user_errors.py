@@ -10,6 +10,7 @@ from urllib.error import URLError
 import pytest
 import torch
 from mmengine.hooks import Hook
+from mmseg.registry import TRANSFORMS
 
 from mmseg_deeplabv3x.atrous import check_output_stride
 from mmseg_deeplabv3x.cli import test as cli_test
@@ -34,6 +35,19 @@ def test_our_own_errors_are_a_sentence(fault, said):
     with pytest.raises(SystemExit) as end, exit_on_user_error('tool.py'):
         fault()
     assert end.value.code.startswith('tool.py: ') and said in end.value.code
+
+
+@pytest.mark.parametrize(
+    'tool, typed',
+    [
+        ('train.py', '`python tools/prepare_data.py voc --root'),
+        ('deeplabv3x train', '`deeplabv3x prepare-data voc --root'),
+    ],
+)
+def test_tools_in_an_error_are_named_as_the_user_types_them(tool, typed):
+    with pytest.raises(SystemExit) as end, exit_on_user_error(tool):
+        own_missing()
+    assert typed in end.value.code
 
 
 def foreign_value():
@@ -170,6 +184,7 @@ INIT = 'model.backbone.init_cfg'
     ('model.output_stride=7', 'output_stride must be a power of two of at least 8, but got 7'),
     ('model.backbone.depth=19', 'model.backbone: invalid depth 19'),
     ('model.decode_head.num_classes=2', 'num_classes is 2'),
+    ('val_evaluator.iou_metrics=[mIuO]', "val_evaluator.iou_metrics is .*: IoUMetric knows mIoU"),
     ('train_dataloader.batch_size=1', 'a batch of at least 2 images'),
     ('train_dataloader.num_workers=-1', 'train_dataloader: num_workers .* non-negative'),
     ('train_cfg.val_interval=0', 'train_cfg.val_interval must be at least 1, but got 0'),
@@ -179,6 +194,8 @@ INIT = 'model.backbone.init_cfg'
     (f'{PIPELINE}.9.type=RandomCrop', 'Index 9 exceeds the length of list'),
     ('default_hooks.logger.interval=0', 'default_hooks.logger: interval must be greater than 0'),
     ('launcher=pytorch', 'use tools/dist_train.sh'),
+    ('param_scheduler.by_epoch=True', 'DeepLabPolyLR counts epochs, .* give it by_epoch=False'),
+    ('param_scheduler.type=PolyLR param_scheduler.by_epoch=True', 'PolyLR counts epochs'),
     # what is not there
     ('load_from=no/such.pth', "load_from: there is no checkpoint file 'no/such.pth'"),
     (f'{INIT}.type=Pretrained {INIT}.checkpoint=no/such.pth', f'{INIT}: no/such.pth can not be'),
@@ -208,6 +225,54 @@ def test_a_mistake_in_the_file_is_one_sentence(fails, monkeypatch, code, said):
     monkeypatch.setattr('mmseg.models.backbones.timm_backbone.timm', None)
     monkeypatch.setattr(torch.hub, 'download_url_to_file', refuse)
     assert re.search(said, fails(cli_train.train, code=code))
+
+
+CROP = "train_dataloader['dataset']['pipeline'][2]['crop_size'] = (65.0, 65.0)"
+
+
+@pytest.mark.parametrize('code, said', [
+    ("model['backbone']['in_channels'] = 4", 'model.backbone.conv1 fails in .*have 4 channels'),
+    ("model['decode_head']['loss_decode'] = dict(type='CrossEntropyLoss', class_weight=[1.0])",
+     'model.decode_head.loss_decode fails in the first iteration: weight tensor should be'),
+    (CROP, rf'{PIPELINE}.2, on .*jpg fails in the first iteration: slice indices must be'),
+    (f"{CROP}; train_dataloader['num_workers'] = 1",
+     'A data pipeline, in mmseg/datasets/transforms/transforms.py fails.*slice indices must be'),
+    ("default_hooks['checkpoint']['interval'] = ['2']",
+     "^train.py: default_hooks.checkpoint fails .* 'int'; .*interval.0 is the text '2'"),
+    # numbers as texts, also those that are used long after it
+    ("default_hooks['checkpoint']['interval'] = '2'",
+     "^train.py: default_hooks.checkpoint.interval is the text '2', is a number meant"),
+    ("log_processor['window_size'] = '1'; default_hooks['logger']['interval'] = 2",
+     "^train.py: log_processor.window_size is the text '1', is a number meant"),
+    ("custom_hooks = [dict(type='EarlyStoppingHook', monitor='mIoU', patience='3')]",
+     "^train.py: custom_hooks.0.patience is the text '3', is a number meant"),
+    ("model['backbone']['depth'] = '18'", "depth is the text '18', is a number meant"),
+    ("train_dataloader['num_workers'] = '2'", "num_workers is the text '2', is a number meant"),
+    ("model['decode_head']['loss_decode'] = dict(type='CrossEntropyLoss', loss_weight='0.4')",
+     "loss_decode.loss_weight is the text '0.4'"),
+    ("model['decode_head']['num_classes'] = '9'", "num_classes is '9', but the data"),
+    ("model['decode_head']['ignore_index'] = '255'", "ignore_index is '255'"),
+    ("train_cfg['val_interval'] = '1'", "train_cfg.val_interval must be .* but got '1'"),
+    ("train_cfg['val_begin'] = '1'", "train_cfg.val_begin must be at least 0, but got '1'"),
+    ("model['data_preprocessor']['size'] = (65, 65)\n"
+     "train_dataloader['dataset']['pipeline'][2]['crop_size'] = ('65', '65')",
+     f"{PIPELINE}.2: .*; {PIPELINE}.2.crop_size.0 is the text '65'"),
+])  # fmt: skip
+def test_what_only_the_first_iteration_meets_is_one_sentence(fails, code, said):
+    assert re.search(said, fails(cli_train.train, code=code))
+
+
+def test_the_users_own_code_keeps_its_traceback_there_too(tiny_config, tmp_path, monkeypatch):
+    @TRANSFORMS.register_module()
+    class OwnStep:
+        def __call__(self, results):
+            return results['nothing']
+
+    config = Path(tiny_config('own_step'))
+    code = "train_dataloader['dataset']['pipeline'].insert(2, dict(type='OwnStep'))\n"
+    config.write_text(f'{config.read_text()}\n{code}')
+    with pytest.raises(KeyError, match='nothing'):
+        cli_train.train([str(config), '--work-dir', str(tmp_path)])
 
 
 def test_a_work_dir_that_is_a_file(ends, tiny_config, tmp_path):

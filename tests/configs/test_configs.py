@@ -54,7 +54,7 @@ def reduced(name: str, root: Path) -> Config:
     model = cfg.model
     if model.backbone.type == 'AtrousBackbone':
         pytest.importorskip('timm', reason='its backbone comes from timm: install the extra timm')
-        model.backbone.backbone.pretrained = False
+        model.backbone.backbone.update(pretrained=False, init_cfg=None)
         narrow = model.decode_head.in_channels
     else:
         model.backbone.update(base_channels=WIDTH, init_cfg=None)

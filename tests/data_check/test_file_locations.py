@@ -143,9 +143,9 @@ def test_annotations_of_a_data_set_without_a_root_may_lie_anywhere(data):
 def test_what_another_file_backend_reads_is_left_alone(data):
     infos = [dict(img_path='s3://a/1.jpg', seg_map_path=f'{data.root}/there/1.png')]
     backends = dict(img_path=None, seg_map_path=dict(backend='lmdb', db_path='x'))
-    assert check_locations('train', infos, backends, [str(data.root)], False) == ([], [])
+    assert check_locations('train', infos, backends, [str(data.root)], False) == []
     backends = dict.fromkeys(backends)
-    (missing,), _ = check_locations('train', infos, backends, [str(data.root)], False)
+    (missing,) = check_locations('train', infos, backends, [str(data.root)], False)
     assert missing.file == f'{data.root}/there/1.png'
 
 

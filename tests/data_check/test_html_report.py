@@ -39,6 +39,24 @@ def test_the_page_needs_no_other_file(data):
     assert opened == []
 
 
+def test_pictures_of_a_mask_of_16_bits(data):
+    names = [f'thing {i}' for i in range(300)]
+    metainfo = dict(classes=names, palette=[[i % 256, i // 256, 0] for i in range(300)])
+    labels = np.full((10, 12), 299, np.uint16)
+    labels[0], labels[1], labels[2] = 65535, 255, 300
+    Image.fromarray(labels).save(data.mask(1))
+    cfg = data.config(data.dataset('train', metainfo=metainfo))
+    head = dict(type='FCNHead', num_classes=300, ignore_index=65535)
+    padding = dict(type='SegDataPreProcessor', seg_pad_val=65535)
+    cfg.model = dict(decode_head=head, data_preprocessor=padding)
+    report = check_data(cfg)
+    found = [problem for problem in report.problems if problem.kind == 'ids']
+    [problem] = [problem for problem in found if problem.split == 'train']
+    assert 'no class: 300 (12 pixels); expected 0 to 299 or 65535' in problem.message
+    _, mask = pictures(page(report._replace(problems=[problem]), 'title'))
+    assert mask[:4, 0].tolist() == [list(VOID), [255, 0, 0], list(NO_CLASS), [43, 1, 0]]
+
+
 def test_pictures_of_an_offender(data):
     labels = np.zeros((10, 12), np.uint8)
     labels[0], labels[1], labels[2] = 77, 255, 1

@@ -52,8 +52,8 @@ def test_255_is_then_no_label(cfg, data):
     ('model.auxiliary_head', 255),
     ('model.data_preprocessor.seg_pad_val', 255),
     ('val_evaluator', 255),
-    ('train_dataloader.dataset.pipeline[1].ignore_index', 254),
-    ('train_dataloader.dataset.pipeline[2].pad_val.seg', 255),
+    ('train_dataloader.dataset.pipeline.1.ignore_index', 254),
+    ('train_dataloader.dataset.pipeline.2.pad_val.seg', 255),
 ])  # fmt: skip
 def test_one_that_differs_is_named_with_all_others(cfg, place, default):
     steps = cfg.train_dataloader.dataset.pipeline
@@ -71,6 +71,14 @@ def test_one_that_differs_is_named_with_all_others(cfg, place, default):
         check_before_training(cfg, LOADERS)
     assert 'model.decode_head.ignore_index is 11' in str(error.value)
     assert place in str(error.value) and f' is {default}' in str(error.value)
+
+
+def test_a_top_level_preprocessor_counts_where_the_runner_takes_it(cfg):
+    cfg.data_preprocessor = dict(type='SegDataPreProcessor', size=(8, 8))
+    assert ignored_label(cfg, LOADERS) == 11
+    cfg.model.pop('data_preprocessor')
+    with pytest.raises(ValueError, match=r' data_preprocessor.seg_pad_val is 255'):
+        ignored_label(cfg, LOADERS)
 
 
 def test_where_all_is_mmsegs_default_nothing_changes(cfg):
@@ -104,3 +112,23 @@ def test_steps_inside_tta_get_the_label(cfg):
     label = ignored_label(cfg, ('train_dataloader',))
     (((inside,),),) = [step.transforms for step in cfg.train_dataloader.dataset.pipeline]
     assert inside.ignore_index == label
+
+
+def test_evaluators_with_their_metrics_inside_are_looked_at(cfg):
+    cfg.val_evaluator = dict(type='Evaluator', metrics=[dict(type='IoUMetric')])
+    with pytest.raises(ValueError, match=r'val_evaluator.metrics.0.ignore_index is 255'):
+        ignored_label(cfg, LOADERS)
+    cfg.val_evaluator.metrics[0].ignore_index = 11
+    assert ignored_label(cfg, LOADERS) == 11
+
+
+def test_the_pipeline_of_a_dataset_that_mixes_images_is_looked_at(cfg):
+    loader = cfg.train_dataloader
+    steps = [dict(type='RandomMosaic', prob=1, img_scale=(8, 8)), dict(type='Pad', size=(20, 20))]
+    loader.dataset = dict(type='MultiImageMixDataset', dataset=loader.dataset, pipeline=steps)
+    with pytest.raises(ValueError, match=r'dataset.pipeline.1.pad_val.seg is 255'):
+        ignored_label(cfg, LOADERS)
+    loader.dataset.pipeline[1].pad_val = dict(seg=11)
+    loader.dataset.pipeline[0].type = 'RandomRotate'
+    assert ignored_label(cfg, LOADERS) == 11
+    assert loader.dataset.pipeline[0].seg_pad_val == 11

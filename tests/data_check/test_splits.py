@@ -3,7 +3,8 @@ from mmseg.registry import DATASETS
 
 from mmseg_deeplabv3x.data_check import check_data
 from mmseg_deeplabv3x.data_check.html_report import page
-from mmseg_deeplabv3x.data_check.splits import load_splits, shared_images
+from mmseg_deeplabv3x.data_check.splits import load_splits
+from mmseg_deeplabv3x.data_check.whole_splits import shared_images
 
 
 def problems(cfg):

@@ -34,6 +34,21 @@ def make(root):
         Image.fromarray(labels.reshape(6, 6)).save(root / f'masks/{i}.png')
 
 
+def test_a_hard_class_above_255(tmp_path):
+    make(tmp_path)
+    for i, path in enumerate(sorted((tmp_path / 'masks').iterdir())):
+        Image.fromarray(np.uint16([[0, 255, 65535, 700 if i == 1 else 1]])).save(path)
+    dataset = dict(
+        type='BaseSegDataset',
+        data_root=str(tmp_path),
+        data_prefix=dict(img_path='images', seg_map_path='masks'),
+        metainfo=dict(classes=[str(i) for i in range(1000)]),
+    )
+    boosted = BootstrapDataset(dataset, ['700'], 3)
+    assert np.bincount(boosted.indices)[:2].tolist() == [1, 3]
+    assert boosted.get_cat_ids(1) == [0, 255, 700]
+
+
 @pytest.fixture
 def tiny(tmp_path):
     make(tmp_path / 'tiny')
@@ -145,7 +160,7 @@ def test_class_balanced_dataset_works_around_it(tiny):
 
 
 def test_lazy_init_reads_nothing(tiny, monkeypatch):
-    monkeypatch.setattr(class_index, '_count', None)  # counting would fail
+    monkeypatch.setattr(class_index, 'read_mask', None)  # counting would fail
     tiny['lazy_init'] = True
     dataset = bootstrap(tiny, ['chair'], lazy_init=True)
     assert dataset.metainfo['classes'][1] == 'chair'
@@ -157,7 +172,7 @@ def test_lazy_init_reads_nothing(tiny, monkeypatch):
 def test_index_is_kept_in_the_data_root(tiny, tmp_path, monkeypatch):
     bootstrap(tiny, ['chair'])
     assert (tmp_path / 'tiny/class_index.npz').is_file()
-    monkeypatch.setattr(class_index, '_count', None)
+    monkeypatch.setattr(class_index, 'read_mask', None)
     assert len(bootstrap(tiny, ['sky'])) == 9
     monkeypatch.undo()
     bootstrap(tiny, ['chair'], cache_file=tmp_path / 'deep/er/other.npz')

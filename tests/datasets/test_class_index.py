@@ -43,6 +43,19 @@ def test_counts_are_those_of_the_pixels(masks, tmp_path):
     assert np.array_equal(counts, expected)
 
 
+def test_ids_of_16_bits_are_counted_and_kept(tmp_path):
+    wide = str(tmp_path / 'wide.png')
+    Image.fromarray(np.uint16([[255, 999, 999, 65535]])).save(wide)
+    masks = [save(tmp_path / 'narrow.png', np.uint8([[0, 255]]), 'L'), wide]
+    counts = count_labels(masks, tmp_path / 'index.npz')
+    assert counts.shape == (2, 1000)
+    assert counts[1, [255, 999]].tolist() == [1, 2] and counts.sum() == 5  # 65535 is no label
+    spoil(*masks)
+    assert np.array_equal(count_labels(masks, tmp_path / 'index.npz'), counts)
+    table = id_table(True, {0: 5, 998: 255}, 1000)
+    assert table[[0, 1, 255, 999]].tolist() == [65535, 5, 254, 255]
+
+
 @pytest.mark.parametrize('shape', [(1, 5), (5, 1), (1, 1)])
 def test_a_mask_may_be_one_pixel_high_or_wide(shape, tmp_path):
     mask = save(tmp_path / 'thin.png', np.full(shape, 3, np.uint8), 'L')

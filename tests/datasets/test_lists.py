@@ -43,3 +43,11 @@ def test_a_line_that_is_no_name_is_refused_in_short(tmp_path, name):
     with pytest.raises(ValueError, match='list.txt holds .* not the name of an image') as error:
         read_split(tmp_path / 'list.txt')
     assert len(str(error.value)) < 400
+
+
+def test_a_name_may_be_as_long_as_a_file_system_takes(tmp_path):
+    write_split(tmp_path / 'list.txt', ['x' * 250])
+    assert read_split(tmp_path / 'list.txt') == ['x' * 250]
+    write_split(tmp_path / 'list.txt', ['x' * 251])
+    with pytest.raises(ValueError, match='not the name of an image'):
+        read_split(tmp_path / 'list.txt')

@@ -17,8 +17,8 @@ from mmseg.evaluation import IoUMetric
 from mmseg.registry import METRICS
 from PIL import Image
 
+from mmseg_deeplabv3x.evaluation.boundary_iou import trimap
 from mmseg_deeplabv3x.evaluation.confusion import class_iou, confusion_matrix
-from mmseg_deeplabv3x.evaluation.trimap import trimap
 
 CLASSES = ('sky', 'tree', 'road', 'never')
 
@@ -211,6 +211,23 @@ def test_predictions_are_written(tmp_path, dtype, reduce_zero_label):
     written = np.asarray(Image.open(tmp_path / 'ids/a.png'))
     assert written.dtype == np.uint8
     assert written.tolist() == ([[3, 1]] if reduce_zero_label else [[2, 0]])
+
+
+def test_a_thousand_classes(tmp_path):
+    many = metric(ignore_index=65535, trimap_widths=[1], output_dir=tmp_path)
+    many.dataset_meta = dict(classes=[str(i) for i in range(1000)])
+    item = sample([[0, 255, 999], [999, 65535, 65535]], [[0, 255, 999], [256, 255, 0]])
+    scores = evaluate(many, [item])
+    assert {k: v for k, v in scores.items() if k[:4] == 'IoU/'} == {
+        'IoU/0': 100, 'IoU/255': 100, 'IoU/256': 0, 'IoU/999': 50
+    }  # fmt: skip
+    assert scores['aAcc'] == 75 and scores['mIoU_trimap1'] == scores['mIoU'] == 62.5
+    written = np.asarray(Image.open(tmp_path / 'a.png'))
+    assert written.dtype == np.uint16 and written.tolist() == [[0, 255, 999], [256, 255, 0]]
+    with pytest.raises(ValueError, match=r'masks/a.png: label 1000 .*expected 0 to 999'):
+        evaluate(many, [sample([[1000]], [[0]])])
+    with pytest.raises(ValueError, match='ignore_index must be 0 to 65535, got 65536'):
+        metric(ignore_index=65536)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,10 +17,9 @@ from mmseg_deeplabv3x.inference.export import (
     export,
     metadata_of,
 )
-from mmseg_deeplabv3x.inference.exported_segmentor import ExportedSegmentor
+from mmseg_deeplabv3x.inference.exported_segmentor import ExportedSegmentor, Runtime
 from mmseg_deeplabv3x.inference.loading import load
 from mmseg_deeplabv3x.inference.predictor import DeepLabV3Predictor
-from mmseg_deeplabv3x.inference.runtimes import Runtime
 
 SIZES = [(2, 72, 96), (1, 65, 131), (3, 33, 40)]
 
@@ -80,7 +81,9 @@ SLOW = pytest.mark.slow  # an export takes some ten seconds
 )
 def exported(request, loaded, tmp_path_factory):
     """Path of a file for any size."""
-    if request.param != 'pt2':
+    if request.param == 'onnx':
+        return Path(request.getfixturevalue('exported_onnx'))
+    if request.param == 'openvino':
         pytest.importorskip('onnxscript', reason='exports need the extra deploy')
     path = tmp_path_factory.mktemp('exported') / f'model{FORMATS[request.param]}'
     network = ExportableSegmentor(loaded.model)
@@ -154,6 +157,25 @@ def test_what_no_runtime_reads_is_named(tmp_path, name, runtime, message):
         (tmp_path / name).touch()
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         Runtime(tmp_path / name, runtime)
+
+
+def test_a_broken_file_and_another_size_are_one_sentence(loaded, tmp_path):
+    (tmp_path / 'broken.onnx').write_bytes(b'nothing')
+    with pytest.raises(ValueError, match=r'broken.onnx is not read by onnxruntime: [^\n]*$'):
+        Runtime(tmp_path / 'broken.onnx', 'onnxruntime')
+    path = tmp_path / 'model.pt2'
+    export(ExportableSegmentor(loaded.model), path, 'pt2', images(1, 33, 40), False, {})
+    with pytest.raises(ValueError, match=r'model.pt2 does not take float32 \(1, 3, 40, 33\)'):
+        Runtime(path)(images(1, 40, 33).numpy())
+
+
+def test_a_runtime_that_is_not_installed_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'onnxruntime', None)
+    (tmp_path / 'model.onnx').touch()
+    with pytest.raises(
+        ValueError, match=r'model.onnx needs onnxruntime, which is not installed: pip .*deploy'
+    ):
+        Runtime(tmp_path / 'model.onnx')
 
 
 def test_other_models_are_refused():

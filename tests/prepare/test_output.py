@@ -28,7 +28,7 @@ def test_a_new_folder_appears_at_the_end_and_nothing_stays_beside(tmp_path):
 def test_nothing_done_leaves_nothing(tmp_path):
     with Output(tmp_path / 'data'):
         pass
-    with pytest.raises(KeyError), Output(tmp_path / 'data'):
+    with pytest.raises(KeyError), Output(tmp_path / 'deep/er/data'):
         raise KeyError
     assert not any(tmp_path.iterdir())
 

@@ -130,6 +130,7 @@ def test_steps_on_nan_are_skipped_and_then_end_the_run(fault, tmp_path, shapes_r
     assert saved(tmp_path / 'run') == {f'iter_{i}.pth' for i in (1, 2, 3, 4)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     'kind, text',
     [

@@ -3,6 +3,11 @@ from make_shapes import main
 from PIL import Image
 
 
+@pytest.fixture(autouse=True)
+def called(monkeypatch):
+    monkeypatch.setattr('sys.argv', ['tools/make_shapes.py'])
+
+
 def test_the_dataset_that_was_asked_for(tmp_path, capsys):
     root = tmp_path / 'shapes'
     options = ['--root', str(root), '--num-train', '3', '--num-val', '2', '--size', '33', '49']

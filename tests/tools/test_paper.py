@@ -46,7 +46,6 @@ def test_config_is_plain_and_complete(tmp_path, capsys):
     [
         (['list', 'tabel3'], "paper.py: There is no row or table 'tabel3'; nearest: table3"),
         (['show', 'table4'], 'paper.py: table4 is 4 rows, name one: table4/os16'),
-        (['config', 'table11/replicas2', '-o', 'x.py'], 'paper.py: table11/replicas2 is planned'),
         (['show', 'table5/mg111', '--iters', '0'], 'paper.py: --iters must be at least 1, got 0'),
         (
             ['config', 'table5/mg111', '-o', f'{__file__}/x.py'],
@@ -71,6 +70,7 @@ def test_a_failing_row_ends_with_its_reason(monkeypatch, tmp_path):
     assert str(error.value) == 'paper.py: 1 failed: table5/mg111, seed 0: train failed'
 
 
+@pytest.mark.slow
 def test_a_row_is_trained_and_evaluated(shapes_root, tmp_path, capsys, monkeypatch):
     """Table 10, trained at 16 and evaluated at 8, whose training is Table 5's last row."""
     monkeypatch.setenv('OMP_NUM_THREADS', '1')

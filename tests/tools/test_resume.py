@@ -112,6 +112,8 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(killed, fault, tmp_path):
     assert read_checkpoint(str(full / 'iter_2.pth'))['meta']['iter'] == 2
 
 
+@pytest.mark.slow
+@pytest.mark.slow
 def test_two_processes_resume_to_the_same_weights(fault, tiny_config, tmp_path):
     within_a_step = {
         'default_hooks.checkpoint.max_keep_ckpts': -1,

@@ -7,6 +7,7 @@ import pytest
 
 TOOLS = Path(__file__).parents[2] / 'tools'
 SCRIPTS = {
+    'async_train.sh': ['a.py'],
     'dist_train.sh': ['a.py'],
     'dist_test.sh': ['a.py', 'w.pth'],
     'slurm_train.sh': ['gpu', 'job'],
@@ -15,6 +16,9 @@ SCRIPTS = {
     'torchrun.sh': ['2'],
     'replica.sh': ['folder', 'another'],
 }
+
+
+FOR_DEVELOPERS = {'chaos.py', 'demo.py', 'gpu.py'}
 
 
 @pytest.fixture
@@ -69,4 +73,7 @@ def test_help_of_the_commands(script, monkeypatch, capsys):
     with pytest.raises(SystemExit) as stop:
         runpy.run_path(str(TOOLS / script), run_name='__main__')  # in here: importing takes long
     assert stop.value.code == 0
-    assert capsys.readouterr().out.startswith('usage: ')
+    text = capsys.readouterr().out
+    assert text.startswith('usage: ')
+    if script not in FOR_DEVELOPERS:
+        assert text.partition('\nexamples:\n')[2].count(f'  {script} ') >= 2

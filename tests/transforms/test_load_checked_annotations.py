@@ -94,6 +94,23 @@ def test_ids_above_255_are_refused(results, tmp_path):
         LoadCheckedAnnotations()(results())
 
 
+@pytest.mark.parametrize('reduce_zero_label', [False, True])
+def test_a_thousand_classes(results, tmp_path, reduce_zero_label):
+    ids = np.resize(np.uint16([65535, 255, 256, 998, 1000 if reduce_zero_label else 0]), (6, 10))
+    Image.fromarray(ids).save(tmp_path / 'mask.png')
+    load = LoadCheckedAnnotations(num_classes=1000, ignore_index=65535)
+    labels = load(results(reduce_zero_label=reduce_zero_label))['gt_seg_map']
+    expected = np.where(ids == 65535, ids, ids - reduce_zero_label)
+    assert labels.dtype == np.uint16 and np.array_equal(labels, expected)
+    mapped = load(results(label_map={998: 7, 1000: 7}))['gt_seg_map']
+    assert np.array_equal(mapped, np.where(np.isin(ids, [998, 1000]), 7, ids))
+    Image.fromarray(ids + np.uint16(10)).save(tmp_path / 'mask.png')
+    with pytest.raises(
+        BadSampleError, match=r'no class: 10\d\d \(12 .*; expected \d+ to [19]\d+ or'
+    ):
+        load(results(reduce_zero_label=reduce_zero_label))
+
+
 @pytest.mark.parametrize('ignore_index', [4, 0, 250, -100])
 def test_another_ignored_label(results, ignore_index):
     load = LoadCheckedAnnotations(num_classes=4, ignore_index=ignore_index)

@@ -191,6 +191,10 @@ def test_bad_arguments(arguments, message):
         RandomScaleCropFlip(**arguments)
 
 
+def test_the_smallest_crop_is_one_pixel():
+    assert RandomScaleCropFlip(1, cat_max_ratio=0, flip_prob=1)(sample())['img'].shape == (1, 1, 3)
+
+
 @pytest.mark.parametrize('labels', [None, np.zeros((61, 90), np.int64)])
 def test_counting_needs_8_bit_labels(labels):
     with pytest.raises(ValueError, match='cat_max_ratio counts gt_seg_map, .* uint8, got'):

@@ -96,6 +96,16 @@ def test_what_is_absent_or_unwanted_takes_no_room(tmp_path, gt, pred, flags, sho
     assert [i for i in range(3) if has(legend, PALETTE[i])] == shown
 
 
+def test_captions_stand_whole_above_their_panels(tmp_path):
+    drawn = picture(tmp_path, flat_image(), sample(halves(0, 1), halves(1, 2)))
+    top, left = np.argwhere((drawn == MARK).all(-1))[0]
+    ink = (drawn[:top] < 128).all(-1)
+    for panel in range(3):
+        start = left + panel * (300 + left)
+        rows = np.flatnonzero(ink[:, start : start + 300].any(1))
+        assert rows[0] > 0 and rows[-1] < top - 1 and len(rows) > 5
+
+
 def test_image_alone_needs_no_sample(tmp_path):
     panels, _ = panels_of(picture(tmp_path, flat_image()), 60, 300)
     assert len(panels) == 1

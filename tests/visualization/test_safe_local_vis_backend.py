@@ -4,9 +4,11 @@ import json
 import logging
 import resource
 
+import numpy as np
 import pytest
 from mmengine.logging import MMLogger
 from mmseg.registry import VISBACKENDS
+from PIL import Image
 
 import mmseg_deeplabv3x.visualization  # noqa: F401  (registers the backend)
 
@@ -29,6 +31,14 @@ def test_lines_without_room_are_left_out_and_the_others_whole(backend, limit_fil
     limit_files(resource.RLIM_INFINITY)
     backend.add_scalar('loss', 1.0, step=4)
     assert steps(tmp_path) == [1, 4]
+
+
+@pytest.mark.parametrize('name', ['a', 'sub/a', 'caf\udce9'])  # the last one is no UTF-8
+def test_a_picture_goes_where_its_name_says(backend, tmp_path, name):
+    image = np.random.default_rng(0).integers(0, 256, (4, 5, 3), np.uint8)
+    backend.add_image(name, image, step=2)
+    with Image.open(tmp_path / f'vis_image/{name}_2.png') as picture:
+        assert (np.asarray(picture) == image).all()
 
 
 def test_one_warning_says_so(backend, limit_files, tmp_path):

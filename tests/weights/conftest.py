@@ -1,10 +1,19 @@
 """Models to load weights into."""
 
+import re
+from pathlib import Path
+
 import pytest
 import torch
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 from torch.nn.modules.batchnorm import _BatchNorm
+
+from mmseg_deeplabv3x.cli.runner import load_config
+from mmseg_deeplabv3x.cli.train import train_parser
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / 'docs/weights.md').read_text()
 
 
 @pytest.fixture
@@ -67,3 +76,32 @@ def deeplab(build):
         )
 
     return deeplab
+
+
+@pytest.fixture
+def documented():
+    """Build the model of the command that docs/weights.md has for a source, without numbers.
+
+    Further options of the command must stand in the same row, or below the table.
+    """
+
+    def documented(source, *options):
+        (row,) = (line for line in PAGE.splitlines() if line.startswith(f'| {source}'))
+        config, *command = re.search('`(configs/.*?)`', row)[1].split()
+        told = row + PAGE.partition(' of another depth: ')[2]
+        assert all(re.sub(r'depth=\d+', 'depth=50', option) in told for option in options)
+        cfg = load_config(train_parser().parse_args([str(ROOT / config), *command, *options]))
+        inner = cfg.model.backbone.get('backbone')
+        if inner:
+            pytest.importorskip('timm', reason='needs timm')
+        given = [
+            cfg.load_from,
+            ((inner or cfg.model.backbone).get('init_cfg') or {}).get('checkpoint'),
+        ]
+        assert sorted(given, key=str) == ['FILE', None]
+        init_default_scope('mmseg')
+        # AtrousBackbone proves on an image that it is exact, which needs numbers
+        with torch.device('cpu' if inner else 'meta'):
+            return MODELS.build(cfg.model)
+
+    return documented

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mmseg_deeplabv3x.weights import convert, read_weights
+from mmseg_deeplabv3x.weights import convert, fit, read_weights
 
 BN = ('weight', 'bias', 'running_mean', 'running_var', 'num_batches_tracked')
 
@@ -52,3 +52,10 @@ def test_the_package_is_the_network_of_timm():
     assert list(state) == list(network.state_dict())
     network.load_state_dict(state)
     assert len(report.dropped) == 8
+
+
+def test_command_of_the_document(documented):
+    state = {key: torch.empty(0) for key in keys(their_layers())}
+    ours = documented('`pip install efficientnet').state_dict()
+    theirs = dict(zip(state, (v for k, v in ours.items() if k.startswith('backbone.'))))
+    assert not fit(theirs, ours).dropped

@@ -122,6 +122,14 @@ def test_other_number_of_classes(state, deeplab):
     assert equal(report.tensors, {key: state[key] for key in state if key not in classifier})
 
 
+def test_a_classifier_of_as_many_classes_on_other_channels_is_named_by_its_shape(state, deeplab):
+    wide = dict(state)
+    key = 'decode_head.conv_seg.weight'
+    wide[key] = wide[key].repeat(1, 2, 1, 1)
+    with pytest.raises(ValueError, match=r'conv_seg\.weight is \(3, 32, 1, 1\) in the file and'):
+        fit(wide, deeplab().state_dict())
+
+
 def test_other_shape_of_the_head_is_refused(state, build, deeplab):
     with pytest.raises(
         ValueError, match=r'bottleneck\.conv\.weight is \(16, 80, 1, 1\) in the file'
@@ -181,3 +189,12 @@ def test_description_is_the_config(config, build):
 def test_no_description_of_another_network():
     report = convert({'backbone.conv_stem.weight': torch.ones(1)})
     assert describe(report) is None
+
+
+def test_command_of_the_document_for_any_cnn_of_timm(documented):
+    timm = pytest.importorskip('timm', reason='needs timm')
+    model = documented('timm, any other CNN').eval()
+    report = fit(timm.create_model('regnetx_002').state_dict(), model.state_dict())
+    assert {key.split('.')[0] for key in report.dropped} == {'head'}
+    assert {key.split('.')[0] for key in report.missing} == {'decode_head'}
+    model.encode_decode(torch.zeros(1, 3, 65, 65), [dict(img_shape=(65, 65))])

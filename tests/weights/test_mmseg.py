@@ -1,5 +1,6 @@
 import torch
 from mmengine.config import ConfigDict
+from mmengine.hub import get_config
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 
@@ -62,3 +63,23 @@ def test_preprocessor_is_dropped_by_name(build):
     state = {f'backbone.{k}': v for k, v in build(type='ResNet', depth=18).state_dict().items()}
     report = convert(state | {'data_preprocessor.mean': torch.ones(3)})
     assert report.dropped == {'data_preprocessor.mean': 'the config has the preprocessor'}
+
+
+def test_command_of_the_document(documented):
+    stock = get_config('mmseg::deeplabv3/deeplabv3_r101-d8_4xb4-40k_voc12aug-512x512.py').model
+    stock.backbone.norm_cfg.type = stock.decode_head.norm_cfg.type = 'BN'
+    stock.auxiliary_head.norm_cfg.type = 'BN'
+    ours = documented('mmseg, DeepLabV3').state_dict()
+    with torch.device('meta'):
+        report = fit(MODELS.build(stock).state_dict(), ours)
+    assert (report.dropped, report.missing) == ({}, ())
+
+
+def test_command_of_the_document_for_a_backbone(documented):
+    more = 'model.backbone.deep_stem=True', 'model.backbone.avg_down=True'
+    ours = documented('mmseg, mmpretrain', *more).state_dict()
+    with torch.device('meta'):
+        state = MODELS.build(dict(type='ResNetV1d', depth=101)).state_dict()
+    report = fit(state, ours)
+    assert len(report.tensors) == len(state)
+    assert all(key.startswith('decode_head.') for key in report.missing)

@@ -1,10 +1,13 @@
 import argparse
 import json
 import struct
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from mmengine.runner.checkpoint import CheckpointLoader
 
 from mmseg_deeplabv3x.weights import read_weights, unwrap
 
@@ -131,3 +134,50 @@ def test_objects_in_npz_are_not_unpickled(tmp_path):
     np.savez(tmp_path / 'a.npz', a=np.array([object()]))
     with pytest.raises(ValueError, match=r'a\.npz cannot be read'):
         read_weights(tmp_path / 'a.npz')
+
+
+# ---- the Hugging Face Hub
+
+HUB_STATE = {'conv1.weight': torch.ones(2)}
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path):
+    """A hub of one repository, org/net; gives its folder."""
+
+    def hf_hub_download(repo_id, filename):
+        if repo_id != 'org/net' or not (tmp_path / filename).is_file():
+            raise OSError(f'404 for {repo_id}/{filename}\n\nmore of it')
+        return str(tmp_path / filename)
+
+    fake = SimpleNamespace(hf_hub_download=hf_hub_download)
+    monkeypatch.setitem(sys.modules, 'huggingface_hub', fake)
+    return tmp_path
+
+
+def test_a_name_of_the_hub_stands_for_its_file(hub):
+    torch.save(HUB_STATE, hub / 'pytorch_model.bin')
+    assert torch.equal(read_weights('hf://org/net')['conv1.weight'], HUB_STATE['conv1.weight'])
+    # what load_from and init_cfg go through
+    found = CheckpointLoader.load_checkpoint('hf://org/net')
+    assert found['state_dict'].keys() == HUB_STATE.keys()
+
+
+def test_safetensors_first(hub):
+    torch.save({'other': torch.ones(1)}, hub / 'pytorch_model.bin')
+    (hub / 'model.safetensors').write_bytes(
+        b'\x46\0\0\0\0\0\0\0{"conv1.weight":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}     '
+        + HUB_STATE['conv1.weight'].numpy().tobytes()
+    )
+    assert read_weights('hf://org/net').keys() == HUB_STATE.keys()
+
+
+def test_what_cannot_be_fetched_is_one_sentence(hub):
+    with pytest.raises(ValueError, match=r'hf://org/no cannot be fetched .*404 for org/no[^\n]*$'):
+        read_weights('hf://org/no')
+
+
+def test_the_package_that_is_missing_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'huggingface_hub', None)
+    with pytest.raises(ValueError, match='hf://org/net needs huggingface_hub'):
+        read_weights('hf://org/net')

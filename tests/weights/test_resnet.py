@@ -80,3 +80,30 @@ def test_every_stem_gives_timms_maps_at_any_output_stride(
             ours.set_output_stride(output_stride)
             step = 32 // output_stride
             assert relative_error(ours(image)[-1][..., ::step, ::step], expected) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ('name', 'options'),
+    {
+        'resnet101': '',
+        'resnet101c': 'deep_stem=True',
+        'resnet101d': 'deep_stem=True avg_down=True',
+        'resnet101s': 'deep_stem=64,64,128',
+        'resnet50t': 'deep_stem=24,32,64 avg_down=True depth=50',
+    }.items(),
+)
+def test_command_of_the_document(name, options, documented):
+    timm = pytest.importorskip('timm', reason='needs timm')
+    ours = documented('timm, `resnet', *(f'model.backbone.{option}' for option in options.split()))
+    with torch.device('meta'):
+        report = fit(timm.create_model(name).state_dict(), ours.state_dict())
+    assert set(report.dropped) == {'fc.weight', 'fc.bias'}
+    assert all(key.startswith('decode_head.') for key in report.missing)
+
+
+def test_command_of_the_document_for_a_small_one(documented):
+    small = 'backbone.depth=18', 'backbone.multi_grid=None', 'decode_head.in_channels=512'
+    model = documented('torchvision, `resnet', *(f'model.{option}' for option in small))
+    with torch.device('meta'):
+        maps = model.extract_feat(torch.zeros(2, 3, 33, 33))
+        assert model.decode_head(maps).shape[1] == 21

@@ -1,7 +1,33 @@
 import pytest
 import torch
 
-from mmseg_deeplabv3x.weights import convert, describe
+from mmseg_deeplabv3x.weights import convert, describe, fit
+from mmseg_deeplabv3x.weights.smp import SOURCES
+
+
+def conv_bn(conv, bn):
+    return {
+        f'decoder.{conv}.weight',
+        *(f'decoder.{bn}.{last}' for last in ('weight', 'bias', 'running_mean', 'running_var')),
+    }
+
+
+@pytest.mark.parametrize('parts', [('aspp', 'conv', 'bn'), '012'], ids=['names', 'older numbers'])
+def test_names_of_its_source_are_all_of_ours(parts, documented):
+    """decoders/deeplabv3/decoder.py, and the names that its load_state_dict still takes."""
+    ours = documented('segmentation_models.pytorch').state_dict()
+    aspp, conv, bn = parts
+    decoder = set().union(
+        *(conv_bn(f'{aspp}.convs.{n}.0', f'{aspp}.convs.{n}.1') for n in range(4)),
+        conv_bn(f'{aspp}.convs.4.1', f'{aspp}.convs.4.2'),
+        conv_bn(f'{aspp}.project.0', f'{aspp}.project.1'),
+        conv_bn(conv, bn),
+        {'segmentation_head.0.weight', 'segmentation_head.0.bias'},
+    )
+    encoder = {key.replace('backbone.', 'encoder.') for key in ours if key.startswith('backbone.')}
+    renamed = SOURCES[0].rename(encoder | decoder)
+    report = fit({theirs: ours[key] for theirs, key in renamed.items()}, ours)
+    assert (report.dropped, report.missing) == ({}, ())
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmseg_deeplabv3x.weights import convert, describe, read_weights
+from mmseg_deeplabv3x.weights import convert, describe, fit, read_weights
 
 BN = ('gamma', 'beta', 'moving_mean', 'moving_variance')
 
@@ -243,3 +243,19 @@ def test_resnet_computes_what_slim_does(output_stride, build, relative_error):
         found = ours(torch.from_numpy(image).permute(2, 0, 1)[None])[-1][0].permute(1, 2, 0)
     expected = torch.from_numpy(numpy_resnet(image, variables, output_stride))
     assert relative_error(found, expected) < 1e-12
+
+
+@pytest.mark.parametrize(
+    ('source', 'variables'),
+    [
+        ('`resnet_v1_50_beta`', [*resnet(101)]),
+        ("slim's `resnet_v1_50`", [*resnet(101, beta=False)]),
+        ('`deeplabv3_mnv2_*`', [*mobilenet_v2(), *head(320, rates=0)]),
+    ],
+    ids=['beta', 'slim', 'mnv2'],
+)
+def test_command_of_the_document(source, variables, documented):
+    report = fit(tensors(variables), documented(f'TensorFlow, {source}').state_dict())
+    assert not report.dropped
+    missing = {key.split('.')[0] for key in report.missing}
+    assert missing == (set() if 'mnv2' in source else {'decode_head'})

@@ -1,9 +1,13 @@
+from pathlib import Path
+
 import pytest
 import torch
-from mmengine.config import ConfigDict
+from mmengine.config import Config
 
-from mmseg_deeplabv3x.weights import convert, describe
+from mmseg_deeplabv3x.weights import convert, describe, fit
 from mmseg_deeplabv3x.weights.torchvision import pooling_first
+
+CONFIGS = Path(__file__).parents[2] / 'configs'
 
 
 def segmentation(name):
@@ -107,32 +111,48 @@ def test_plain_backbone_gives_torchvisions_bits(build, lively):
         assert torch.equal(ours(image)[-1].flatten(1), theirs(image))
 
 
-def test_mobilenetv3_gives_torchvisions_logits(build, lively, relative_error):
-    models = pytest.importorskip('torchvision.models.segmentation', reason='needs torchvision')
+def mobilenetv3():
+    """The model of our config."""
     pytest.importorskip('timm', reason='needs timm')
+    return Config.fromfile(CONFIGS / 'deeplabv3x_mobilenetv3_os16_voc.py').model
+
+
+@pytest.mark.parametrize('exact', [False, True])
+def test_mobilenetv3_gives_torchvisions_logits(build, lively, relative_error, exact):
+    models = pytest.importorskip('torchvision.models.segmentation', reason='needs torchvision')
     theirs = lively(
         models.deeplabv3_mobilenet_v3_large(weights=None, weights_backbone=None, aux_loss=True)
     )
-    # where the stride was removed torchvision reads at the rate behind it, which is not exact
-    first = theirs.backbone['13'].block[1][0]
-    first.dilation, first.padding = (1, 1), (2, 2)
-    ours = build(
-        type='DeepLabV3',
-        output_stride=16,
-        backbone=dict(
-            type='AtrousBackbone',
-            backbone=ConfigDict(
-                type='TIMMBackbone',
-                model_name='mobilenetv3_large_100',
-                features_only=True,
-                pretrained=False,
-                bn_eps=1e-3,
-                out_indices=(4,),
-            ),
-        ),
-        decode_head=head(960, rates=(12, 24, 36), in_index=0),
-    )
+    cfg = mobilenetv3()
+    if exact:
+        cfg.backbone.contract_dilation = True
+        first = theirs.backbone['13'].block[1][0]  # the one whose stride was removed
+        first.dilation, first.padding = (1, 1), (2, 2)
+    ours = build(**cfg)
     ours.load_state_dict(theirs.state_dict())
     image = torch.randn(2, 3, 129, 97)
     with torch.no_grad():
         assert relative_error(logits(ours, image), theirs(image)['out']) < 1e-5
+
+
+def test_mobilenetv3_starts_from_torchvisions_images(build, lively, tmp_path):
+    models = pytest.importorskip('torchvision.models', reason='needs torchvision')
+    theirs = lively(models.mobilenet_v3_large())
+    torch.save(theirs.state_dict(), tmp_path / 'mobilenet_v3_large-8738ca79.pth')
+    cfg = mobilenetv3()
+    cfg.backbone.backbone.init_cfg.checkpoint = str(tmp_path / 'mobilenet_v3_large-8738ca79.pth')
+    ours = build(**cfg.backbone, output_stride=32)
+    ours.init_weights()
+    image = torch.randn(1, 3, 64, 96)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(image)[-1], theirs.features(image))
+
+
+@pytest.mark.parametrize('name', ['deeplabv3_resnet101', 'deeplabv3_mobilenet_v3_large'])
+def test_command_of_the_document(name, documented):
+    ours = documented(f'torchvision, `{name.replace("101", "50")}`')
+    with torch.device('meta'):
+        state = segmentation(name)
+    report = fit(state, ours.state_dict())
+    assert report.missing == ()
+    assert all(key.startswith('aux_classifier.') for key in report.dropped)

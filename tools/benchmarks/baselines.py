@@ -38,7 +38,7 @@ def mmseg_model(depth: int, output_stride: int, own_head: bool, num_classes: int
     """Build mmseg's DeepLabV3 from its own config.
 
     Args:
-        depth: Of the ResNet, 50 or 101.
+        depth: Of the ResNet, 18, 50 or 101.
         output_stride: 8 or 16; mmseg's strides, dilations and ASPP rates follow.
         own_head: mmseg's head (512 channels, 3x3 projection) and auxiliary head, or one
             with the paper's layers and no auxiliary.
@@ -46,7 +46,8 @@ def mmseg_model(depth: int, output_stride: int, own_head: bool, num_classes: int
     """
     init_default_scope('mmseg')
     cfg = get_config(STOCK).model
-    plan = plan_network(output_stride, ResNet.arch_settings[depth][1])
+    block, blocks = ResNet.arch_settings[depth]
+    plan = plan_network(output_stride, blocks)
     cfg.pretrained = None
     cfg.backbone.update(
         depth=depth,
@@ -55,11 +56,14 @@ def mmseg_model(depth: int, output_stride: int, own_head: bool, num_classes: int
         dilations=tuple(block[-1].rate for block in plan),
     )
     cfg.decode_head.update(
+        in_channels=512 * block.expansion,
         dilations=(1, *aspp_rates((6, 12, 18), output_stride)),
         norm_cfg=dict(type='BN'),
         num_classes=num_classes,
     )
-    cfg.auxiliary_head.update(norm_cfg=dict(type='BN'), num_classes=num_classes)
+    cfg.auxiliary_head.update(
+        in_channels=256 * block.expansion, norm_cfg=dict(type='BN'), num_classes=num_classes
+    )
     if not own_head:
         cfg.auxiliary_head = None
         cfg.decode_head.update(type=PaperSizedASPPHead, channels=256)
@@ -67,7 +71,12 @@ def mmseg_model(depth: int, output_stride: int, own_head: bool, num_classes: int
 
 
 def our_model(
-    depth: int, output_stride: int, channels_last: bool = False, num_classes: int = 21, **head
+    depth: int,
+    output_stride: int,
+    channels_last: bool = False,
+    compile_backbone: bool = False,
+    num_classes: int = 21,
+    **head,
 ) -> nn.Module:
     """Build ours, with the layers of :func:`mmseg_model` (deep stem, no Multi_Grid)."""
     init_default_scope('mmseg')
@@ -75,24 +84,23 @@ def our_model(
         type='DeepLabV3',
         data_preprocessor=dict(type='SegDataPreProcessor'),
         backbone=dict(type='AtrousResNet', depth=depth, deep_stem=True),
-        decode_head=dict(
-            type='ImagePoolASPPHead', in_channels=2048, num_classes=num_classes, **head
-        ),
+        decode_head=dict(type='ImagePoolASPPHead', num_classes=num_classes, **head),
         output_stride=output_stride,
         channels_last=channels_last,
+        compile_backbone=compile_backbone,
         train_cfg={},
     )
     return _build(ConfigDict(model))
 
 
 def torchvision_model(depth: int, num_classes: int = 21) -> nn.Module | None:
-    """Build torchvision's, which is at output_stride 8; None where torchvision is not installed."""
+    """Build torchvision's, at output_stride 8; None where it is not installed or has no such."""
     try:
         from torchvision.models import segmentation
     except ImportError:
         return None
-    build = getattr(segmentation, f'deeplabv3_resnet{depth}')
-    return build(weights=None, weights_backbone=None, num_classes=num_classes)
+    build = getattr(segmentation, f'deeplabv3_resnet{depth}', None)
+    return build and build(weights=None, weights_backbone=None, num_classes=num_classes)
 
 
 def gflop_of_all(variants: Mapping[str, Callable]) -> dict:

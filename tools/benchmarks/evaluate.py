@@ -3,6 +3,7 @@
 import argparse
 import copy
 import json
+import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -24,6 +25,7 @@ from mmseg.registry import DATASETS, MODELS
 from mmseg_deeplabv3x.atrous import aspp_rates
 from mmseg_deeplabv3x.cli.arguments import add_cfg_options, config_file
 from mmseg_deeplabv3x.datasets.reading import read_mask
+from mmseg_deeplabv3x.files import write_file
 from mmseg_deeplabv3x.progress import track
 
 from .baselines import PaperSizedASPPHead
@@ -45,8 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--checkpoint', help='weights for both; random ones if none are given')
     parser.add_argument('--images', type=int, help='the first so many alone')
-    parser.add_argument('--batch-size', type=int, default=4, help='of the third variant')
+    parser.add_argument('--batch-size', type=int, default=4, help='of the last two variants')
     parser.add_argument('--rounds', type=int, default=3, help='each variant is timed once a round')
+    parser.add_argument('--json', metavar='FILE', help='also write every number')
     add_cfg_options(parser)
 
 
@@ -85,6 +88,9 @@ def run(args: argparse.Namespace) -> str:
         for _ in track(range(args.rounds), 'rounds'):
             for name, variant in variants.items():
                 times[name].append(json.loads(variant().read_text()))
+    if args.json:
+        record = dict(device=device(), times=times, equal_pixels=same, classes=classes)
+        write_file(args.json, json.dumps(record, indent=1) + '\n')
     first = next(iter(times.values()))
     rows = [_row(name, records, first) for name, records in times.items()]
     scores = [f'{name}: {records[0]["mIoU"]:.2f}' for name, records in times.items()]
@@ -174,10 +180,14 @@ def _variants(args, folder):
         f'ours, --fast, batches of {args.batch_size}': _variant(
             fast, batches, checkpoint, folder / 'batches'
         ),
+        f'ours, --fast --precision bf16, batches of {args.batch_size}': _variant(
+            [*fast, '--precision', 'bf16'], batches, checkpoint, folder / 'bf16'
+        ),
     }
 
 
 def _variant(tool, cfg, checkpoint, folder):
+    cfg = copy.deepcopy(cfg)
     folder.mkdir()
     times, predictions = folder / 'times.json', folder / 'predictions'
     cfg.custom_hooks = [
@@ -190,7 +200,9 @@ def _variant(tool, cfg, checkpoint, folder):
         argv = [tool[0], folder / 'config.py', checkpoint, *tool[1:], '--work-dir', folder]
         if flags:
             argv += [*flags, predictions]
-        run_command([sys.executable, *argv], folder / 'log.txt', show=False)
+        # mmseg's tool must find the hook and the head of these files
+        path = os.pathsep.join([str(OUR_TOOL.parent), os.environ.get('PYTHONPATH', '')])
+        run_command([sys.executable, *argv], folder / 'log.txt', show=False, PYTHONPATH=path)
         return predictions if flags else times
 
     return evaluate

@@ -4,7 +4,7 @@ import argparse
 import io
 import json
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from statistics import median
 
 import torch
@@ -29,23 +29,32 @@ def add_arguments(parser: argparse.ArgumentParser, rounds: int = 5) -> None:
     parser.add_argument('--plot', metavar='FILE', help='also draw the table, as a PNG')
 
 
-def compare(case: str, variants: Variants, rounds: int, memory: bool = True) -> dict:
+def compare(
+    case: str, variants: Variants, rounds: int, memory: bool | Collection[str] = True
+) -> dict:
     """Time every variant once a round, after one that does not count.
 
     Args:
         case: What is being done.
         variants: By name. The others are compared with the first.
         rounds: Number of rounds.
-        memory: Whether to count memory too, which takes one more call of each.
+        memory: Whether to count memory too, which takes one more call of each; or of which
+            variants: it is seen where PyTorch runs operation by operation.
 
     Returns:
         ``case``, and by variant ``ms`` (one time a round) and ``mib`` (the peak of all new
         tensors, None if not counted).
     """
     mib, times = {}, {name: [] for name in variants}
+    if memory is True or memory is False:
+        memory = variants.keys() if memory else ()
     with Progress(case, (rounds + 1) * len(variants)) as progress:
         for name, variant in variants.items():
-            mib[name] = _peak(variant) / 2**20 if memory else variant() and None
+            mib[name] = None
+            if name in memory:
+                mib[name] = _peak(variant) / 2**20
+            else:
+                variant()
             progress.advance()
         for _ in range(rounds):
             for name, variant in variants.items():

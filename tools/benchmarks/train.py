@@ -17,11 +17,14 @@ CLASSES, IGNORED = 21, 255
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the subcommand."""
-    parser.add_argument('--depth', type=int, default=50, choices=[50, 101])
+    parser.add_argument('--depth', type=int, default=50, choices=[18, 50, 101])
     parser.add_argument('--output-stride', type=int, default=16, choices=[8, 16])
     parser.add_argument('--crop', type=int, default=321, help='side of the crops')
     parser.add_argument('--batch-size', type=int, default=2)
     parser.add_argument('--amp', action='store_true', help='autocast to bfloat16')
+    parser.add_argument(
+        '--compile', action='store_true', help='also ours with model.compile_backbone=True'
+    )
     add_common(parser, rounds=3)
 
 
@@ -45,6 +48,10 @@ def run(args: argparse.Namespace) -> str:
         'ours': our_model(args.depth, args.output_stride),
         'ours, channels_last': our_model(args.depth, args.output_stride, channels_last=True),
     }
+    if args.compile:
+        networks['ours, channels_last, compiled'] = our_model(
+            args.depth, args.output_stride, channels_last=True, compile_backbone=True
+        )
     variants = {
         name: _step(model.train(), images, samples, args.amp)
         for name, model in networks.items()
@@ -54,9 +61,13 @@ def run(args: argparse.Namespace) -> str:
         f'ResNet-{args.depth}, output_stride {args.output_stride}, '
         f'{args.batch_size}x{args.crop}x{args.crop}' + ', bfloat16 autocast' * args.amp
     )
-    result = compare(case, variants, args.rounds)
+    plain = {name for name in variants if 'compiled' not in name}
+    on_gpu = torch.cuda.is_available()  # where memory is counted without following operations
+    result = compare(case, variants, args.rounds, memory=on_gpu or plain)
     dtype = torch.bfloat16 if args.amp else torch.float32
-    result.update(images=len(images), gflop=gflop_of_all(variants), peak_gflops=peak_gflops(dtype))
+    gflop = gflop_of_all({name: variants[name] for name in plain})
+    gflop.update(dict.fromkeys(variants.keys() - plain, gflop['ours']))
+    result.update(images=len(images), gflop=gflop, peak_gflops=peak_gflops(dtype))
     return report([result], args)
 
 

@@ -24,12 +24,45 @@ class CommandError(RuntimeError):
     """A command ended with an error."""
 
 
+class _HeldSignals:
+    """What this process was told while any child runs; then the handlers come back."""
+
+    def __init__(self):
+        self.numbers, self._children, self._handlers = [], 0, {}
+
+    def hold(self) -> None:
+        self._children += 1
+        if self._children > 1:
+            return
+        self.numbers = []
+        self._handlers = {number: signal.getsignal(number) for number in _SIGNALS}
+        for number, handler in self._handlers.items():
+            if handler != signal.SIG_IGN:  # as SIGHUP under nohup
+                signal.signal(number, lambda number, _: self.numbers.append(number))
+
+    def release(self) -> list[int]:
+        self._children -= 1
+        if not self._children:
+            for number, handler in self._handlers.items():
+                signal.signal(number, handler)
+        return self.numbers
+
+
+_held = _HeldSignals()
+
+
+def _end_if(numbers: Sequence[int]) -> None:
+    if numbers:
+        raise KeyboardInterrupt if numbers[0] == signal.SIGINT else SystemExit(128 + numbers[0])
+
+
 class ChildProcess:
     """A command in a process group of its own; what it prints goes into a file.
 
     It is killed, with the processes that it started, at the end of the ``with`` block at the
     latest: a child that outlives its parent would train on unseen. In the block Ctrl-C, SIGTERM
-    and a closed terminal interrupt nothing at once; they end this process by the next ``read``.
+    and a closed terminal interrupt nothing at once; they end this process by the next ``read``,
+    of any child where several run.
 
     Args:
         command: Program and arguments.
@@ -44,14 +77,10 @@ class ChildProcess:
     def __init__(self, command: Sequence[str | os.PathLike], log: Path, **environment: str):
         self._command, self._environment = list(map(str, command)), environment
         self.log, self.last, self._rest = log, deque(maxlen=15), b''
-        self._signals = []
 
     def __enter__(self):
         # an exception here, right after the start, would leave the child behind
-        self._handlers = {number: signal.getsignal(number) for number in _SIGNALS}
-        for number, handler in self._handlers.items():
-            if handler != signal.SIG_IGN:  # as SIGHUP under nohup
-                signal.signal(number, lambda number, _: self._signals.append(number))
+        _held.hold()
         try:
             self._process = subprocess.Popen(
                 self._command,
@@ -62,7 +91,7 @@ class ChildProcess:
                 start_new_session=True,
             )
         except OSError:
-            self._restore_handlers()
+            _held.release()
             raise
         self.pid = self._process.pid
         os.set_blocking(self._process.stdout.fileno(), False)
@@ -71,9 +100,9 @@ class ChildProcess:
     def __exit__(self, error, *_) -> None:
         self.kill()
         self._process.stdout.close()
-        self._restore_handlers()
+        numbers = _held.release()
         if error is None:
-            self._end_if_told()
+            _end_if(numbers)
 
     def status(self) -> int | None:
         """Exit code, negative after a signal; None while it runs."""
@@ -87,14 +116,14 @@ class ChildProcess:
             SystemExit: If this process was told to end otherwise.
         """
         lines = self._take()
-        self._end_if_told()
+        _end_if(_held.numbers)
         return lines
 
     def terminate(self) -> None:
         """Ask it to end; wait a minute, or until this process is told to end once more."""
         self._process.terminate()
-        ends, told = time.monotonic() + _GRACE_SECONDS, len(self._signals)
-        while self.status() is None and time.monotonic() < ends and len(self._signals) == told:
+        ends, told = time.monotonic() + _GRACE_SECONDS, len(_held.numbers)
+        while self.status() is None and time.monotonic() < ends and len(_held.numbers) == told:
             self._take()
             time.sleep(0.02)
 
@@ -116,17 +145,10 @@ class ChildProcess:
         self.last.extend(lines)
         return lines
 
-    def _end_if_told(self) -> None:
-        if self._signals:
-            number = self._signals[0]
-            raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
 
-    def _restore_handlers(self) -> None:
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
-
-
-def run_command(command: Sequence[str | os.PathLike], log: Path, show: bool = True) -> None:
+def run_command(
+    command: Sequence[str | os.PathLike], log: Path, show: bool = True, **environment: str
+) -> None:
     """Run a command to its end.
 
     Where SIGTERM, a closed terminal, Ctrl-C or an error ends this process, it ends the command
@@ -136,11 +158,12 @@ def run_command(command: Sequence[str | os.PathLike], log: Path, show: bool = Tr
         command: Program and arguments.
         log: File that all output is appended to.
         show: Whether to show how far it is, by mmengine's lines of training and evaluation.
+        **environment: Changes to this process's environment.
 
     Raises:
         CommandError: If it fails; with its last lines.
     """
-    with ChildProcess(command, log) as child, _Shown() as shown:
+    with ChildProcess(command, log, **environment) as child, _Shown() as shown:
         try:
             status = None
             while status is None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from common.child_process import CommandError
 
-from mmseg_deeplabv3x.cli.arguments import add_cfg_options
+from mmseg_deeplabv3x.cli.arguments import add_cfg_options, examples
 from mmseg_deeplabv3x.files import write_file
 from mmseg_deeplabv3x.paper.rows import REFERENCES, ROWS, find_rows
 
@@ -32,7 +32,10 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    main_parser = argparse.ArgumentParser(description="The paper's tables, row by row.")
+    main_parser = argparse.ArgumentParser(
+        description="The paper's tables, row by row.",
+        **examples('show table3/mg121-block7', 'run table5 --dataset camvid'),
+    )
     commands = main_parser.add_subparsers(required=True, metavar='COMMAND')
 
     def command(function, text):
@@ -84,7 +87,6 @@ def _list(args: argparse.Namespace) -> None:
     for row in find_rows(args.table):
         remarks = [f'the training of {row.shares}'] if row.shares else []
         remarks += ['reference of its table'] if REFERENCES[row.table] == row.id else []
-        remarks += [f'planned: {row.planned}'] if row.planned else []
         remarks += [row.note] if row.note else []
         remark = f' [{"; ".join(remarks)}]' if remarks else ''
         print(f'{row.id:24} {row.miou:6.2f}  {row.change}{remark}')

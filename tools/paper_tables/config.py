@@ -76,15 +76,13 @@ def row_config(
         flip, ``tools/test.py``.
 
     Raises:
-        ValueError: If the row is only planned, is about another dataset, takes a share of a batch
+        ValueError: If the row is about another dataset, takes a share of a batch
             that is no whole number, if ``options`` set what the row itself changes, or ``iters``
             is below 1.
     """
     options = dict(options or {})
     if iters is not None and iters < 1:
         raise ValueError(f'--iters must be at least 1, got {iters}.')
-    if row.planned:
-        raise ValueError(f'{row.id} is planned: {row.planned}.')
     if dataset and row.base in (CITYSCAPES, FINE_AND_COARSE):
         raise ValueError(f'{row.id} is about Cityscapes: run it without --dataset.')
     for key in set(options) & set(row.overrides) - {'load_from'}:

@@ -48,10 +48,7 @@ def run_rows(
         ValueError: If a row cannot be run so, or its folder holds a run with other settings.
     """
     asked = dict(dataset=dataset, options=options, iters=iters)
-    jobs = [Job(row, seed, work_dir, asked) for seed in seeds for row in rows if not row.planned]
-    for row in rows:
-        if row.planned:
-            print(f'{row.id}: planned, not runnable: {row.planned}.')
+    jobs = [Job(row, seed, work_dir, asked) for seed in seeds for row in rows]
     clock, failures = Clock(), []
     for number, job in enumerate(jobs, start=1):
         print(f'[{number}/{len(jobs)}] {job.row.id}, seed {job.seed}: {job.row.change}', flush=True)

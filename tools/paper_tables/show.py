@@ -1,8 +1,8 @@
 """What a row's network looks like, what it costs, and what makes it this row."""
 
+from common.network_description import describe_network
 from mmengine.config import Config
 
-from mmseg_deeplabv3x.paper.network import describe_units, multiply_adds, parameters
 from mmseg_deeplabv3x.paper.rows import ROWS, Row
 
 from .config import base_config, differences
@@ -30,15 +30,7 @@ def describe(row: Row, cfg: Config) -> str:
     modes = {row.train_stride: 'training', row.eval_stride: 'evaluation'}
     if len(modes) == 1:
         modes = {row.train_stride: 'training and evaluation'}
-    for output_stride, mode in modes.items():
-        macs = multiply_adds(cfg.model, output_stride, crop)
-        lines += [
-            '',
-            f'output_stride {output_stride}, {mode}:',
-            *describe_units(cfg.model, output_stride),
-        ]
-        lines.append(f'  {macs / 1e9:.2f} G multiply-adds of convolutions at {crop}x{crop}')
-    lines += ['', f'{parameters(cfg.model) / 1e6:.2f} M parameters']
+    lines += describe_network(cfg.model, modes, (crop, crop))
 
     lines += ['', f'differs from configs/{row.base} in:']
     changed = differences(cfg, base_config(row))

@@ -13,3 +13,4 @@ optim_wrapper = dict(
     paramwise_cfg=dict(bias_lr_mult=2.0),
 )
 param_scheduler = [dict(type='DeepLabPolyLR', power=0.9, by_epoch=False)]
+auto_scale_lr = dict(enable=False, base_batch_size=16)  # of lr; for --auto-scale-lr

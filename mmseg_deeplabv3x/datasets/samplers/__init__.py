@@ -2,8 +2,3 @@
 
 from .equal_size_batch_sampler import EqualSizeBatchSampler
 from .seeded_infinite_sampler import SeededInfiniteSampler
-
-__all__ = [
-    'EqualSizeBatchSampler',
-    'SeededInfiniteSampler',
-]

@@ -58,16 +58,19 @@ class EqualSizeBatchSampler(Sampler):
         self._sizes = {}
 
     def __iter__(self) -> Iterator[list[int]]:
-        """Iterate over lists of indices."""
         return iter(self._batches())
 
     def __len__(self) -> int:
-        """The number of batches of this process."""
         return len(self._batches())
 
     def _batches(self) -> list[list[int]]:
         indices = list(self.sampler)
-        self._read_sizes(indices)
+        new = sorted(set(indices) - self._sizes.keys())
+        if new:
+            print_log(f'Reading the sizes of {len(new)} images ...', 'current')
+            backend_args = file_backend(self.sampler.dataset, LoadImageFromFile)
+            files = [(self._path(i), backend_args) for i in new]
+            self._sizes.update(zip(new, map_files(_size, files, 'Sizes of images')))
         groups = {}
         for place, index in enumerate(indices):
             groups.setdefault(self._sizes[index], []).append((place, index))
@@ -78,14 +81,6 @@ class EqualSizeBatchSampler(Sampler):
         ]
         batches.sort(key=lambda batch: batch[-1])
         return [[index for _, index in batch] for batch in batches]
-
-    def _read_sizes(self, indices: list[int]) -> None:
-        new = sorted(set(indices) - self._sizes.keys())
-        if new:
-            print_log(f'Reading the sizes of {len(new)} images ...', 'current')
-            backend_args = file_backend(self.sampler.dataset, LoadImageFromFile)
-            files = [(self._path(i), backend_args) for i in new]
-            self._sizes.update(zip(new, map_files(_size, files, 'Sizes of images')))
 
     def _path(self, index: int) -> str:
         dataset = self.sampler.dataset

@@ -26,10 +26,12 @@ class SeededInfiniteSampler(InfiniteSampler):
     of the samples is that of ``InfiniteSampler``. A transform with a generator of its own keeps it.
 
     Args:
-        dataset: Loaders fetch its batches through ``__getitems__``, PyTorch's own protocol, which
-            is extended here: a sampler is all that a runner lets us choose, and has no other way to
-            where samples are made. Indices of this sampler tell their random numbers; all others
-            are fetched as they were before, and so is ``dataset[i]``.
+        dataset: Loaders fetch its batches through ``__getitems__``, PyTorch's own protocol. This
+            instance gets one that seeds for the indices of this sampler, and fetches all others as
+            before; ``dataset[i]`` stays as it is. There is no way that sets nothing: a loader made
+            by a runner builds its batches, fetches and collates itself, and without workers calls
+            no ``worker_init_fn``. Only a wrapper or a batch sampler of our own would do, which
+            every config would have to name.
         shuffle: Whether each pass has an order of its own.
         seed: Not negative. Default: one that all processes agree on; a runner gives its own.
     """

@@ -8,13 +8,9 @@ import torch
 
 
 def seed_generators(entropy: Sequence[int]) -> int:
-    """Seed the generators of Python, NumPy and PyTorch (CPU).
+    """Seed the generators of Python, NumPy and PyTorch (CPU); returns PyTorch's seed, for a GPU's.
 
-    Args:
-        entropy: Integers from 0. Neighbouring ones lead to unrelated numbers.
-
-    Returns:
-        The seed that PyTorch got, for a GPU's generator.
+    ``entropy`` are integers from 0. Neighbouring ones lead to unrelated numbers.
     """
     words = np.random.SeedSequence(entropy).generate_state(4)
     np.random.seed(words)

@@ -14,50 +14,30 @@ from ...files import written_aside
 
 @register_backend('checkpoint', force=True)  # importing twice is safe
 class CheckpointBackend(LocalBackend):
-    """mmengine's ``LocalBackend``, for files that ``torch.save`` makes.
-
-    Upstream writes into the file of the final name at once: a kill leaves half of it, and so does a
-    full disk.
-    """
+    """mmengine's ``LocalBackend``, which leaves half a file after a kill or on a full disk."""
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
-        """Write aside, bring it to the disk, read it back, rename.
+        """Write aside what ``torch.save`` made, bring it to the disk, read it back, rename.
 
-        Args:
-            obj: What ``torch.save`` made.
-            filepath: The checkpoint; one that is there is replaced.
-
-        Raises:
-            OSError: If the disk has no room for it, or it cannot be read back. Nothing is left
-                of it then, and a file that was there is as it was.
+        After an ``OSError`` nothing is left of it, and a file that was there is as it was.
         """
         with written_aside(filepath) as aside:
             free = shutil.disk_usage(aside.parent).free
             if free < len(obj):
-                raise OSError(
-                    errno.ENOSPC,
-                    f'it takes {len(obj) / 2**20:.1f} MiB and {free / 2**20:.1f} MiB are free',
-                    str(filepath),
-                )
+                room = f'it takes {len(obj) / 2**20:.1f} MiB and {free / 2**20:.1f} MiB are free'
+                raise OSError(errno.ENOSPC, room, str(filepath))
             with open(aside, 'wb') as file:
                 file.write(obj)
                 file.flush()
                 os.fsync(file.fileno())
-            damage = find_damage(aside)
-            if damage:
+            if damage := find_damage(aside):
                 raise OSError(errno.EIO, damage, str(filepath))
 
 
 def find_damage(file: str | Path | BinaryIO) -> str | None:
-    """Compare each record of a checkpoint, which is a zip file, with its checksum.
+    """Say in a few words where a checkpoint, which is a zip file, is damaged; None if it is whole.
 
-    ``torch.load`` does not: it takes tensors as they are.
-
-    Args:
-        file: What ``torch.save`` wrote.
-
-    Returns:
-        A few words on where it is damaged; None if it is whole.
+    ``torch.load`` compares no record with its checksum: it takes tensors as they are.
     """
     try:
         with zipfile.ZipFile(file) as archive:

@@ -23,14 +23,9 @@ def complete(
     """Make a state dict one that a model loads without a word, or refuse it.
 
     What the model has and the file has not, or in another shape, stays as the model has it; what
-    the model has not is left out. The log tells both in one line.
-
-    Args:
-        model: Of mmseg or ours; ours know the keys of other projects.
-        state_dict: Names and tensors, or a checkpoint that holds them; changed in place.
-        source: Where it is from, for the messages.
-        purpose: 'resume' needs all that the model has, 'evaluation' all but an auxiliary head,
-            'start' most weights of the backbone. Default: 'start'.
+    the model has not is left out. The log tells both in one line, with the file's name, ``source``.
+    The ``purpose`` 'resume' needs what the model has and no more, 'evaluation' all but an auxiliary
+    head, 'start' most weights of the backbone.
 
     Raises:
         ValueError: If it does not fit.
@@ -38,7 +33,7 @@ def complete(
     own, state = model.state_dict(), dict(state_dict)
     ours = isinstance(model, PublishedWeightsMixin)
     try:
-        if ours:
+        if ours and purpose != 'resume':  # what a run wrote has the model's own names
             model.fit_weights(state)
         elif not own.keys() & state.keys():
             state = unwrap(state)
@@ -46,16 +41,22 @@ def complete(
         raise ValueError(f'{source}: {error}') from error
 
     fits = {k: state[k] for k in own if k in state and state[k].shape == own[k].shape}
-    missing = [key for key in own if key not in state and not key.endswith('.num_batches_tracked')]
+    missing = [key for key in own if key not in state]
+    if purpose != 'resume':  # many files lack these counts
+        missing = [key for key in missing if not key.endswith('.num_batches_tracked')]
     other = [key for key in own if key in state and key not in fits]
     unused = 'auxiliary_head.' if purpose == 'evaluation' else ()
     needed = [key for key in missing if not key.startswith(unused)]
-    if purpose != 'start' and (needed or other):
+    extra = [key for key in state if key not in own]
+    foreign = extra if purpose == 'resume' else []
+    if purpose != 'start' and (needed or other or foreign):
         shown = [f'{key} is missing' for key in needed[:3]]
         shown += [f'{k} is {tuple(state[k].shape)}, not {tuple(own[k].shape)}' for k in other[:3]]
+        shown += [f'{key} is not in the model' for key in foreign[:3]]
         raise ValueError(
             f'{source} does not fit the model of the config: {len(needed)} of {len(own)} tensors '
-            f'are missing and {len(other)} have another shape: {"; ".join(shown)}.'
+            f'are missing, {len(other)} have another shape and {len(foreign)} are of another '
+            f'model: {"; ".join(shown)}.'
         )
     names = [name for name, _ in model.named_parameters()]
     backbone = [name for name in names if name.startswith('backbone.')] or names
@@ -65,7 +66,6 @@ def complete(
             f'{source} does not fit: it has {taken} of the {len(backbone)} weights of the backbone '
             f'({_few(backbone)}), and others in their place ({_few(list(state))}).'
         )
-    extra = [key for key in state if key not in own]
     parts = {'not in the file': missing, 'of another shape': other, 'not in the model': extra}
     told = ''.join(f'; {name}: {_few(keys)}' for name, keys in parts.items() if keys)
     if told and not ours:  # ours have said it

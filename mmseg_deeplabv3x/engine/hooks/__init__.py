@@ -9,15 +9,3 @@ from .safe_checkpoint_hook import SafeCheckpointHook
 from .speed_up_hook import SpeedUpHook
 from .stop_signal_hook import StopSignalHook
 from .throughput_hook import ThroughputHook
-
-__all__ = [
-    'ExactResumeHook',
-    'FiniteStepHook',
-    'FolderVisualizationHook',
-    'GradientCompressionHook',
-    'ProgressLoggerHook',
-    'SafeCheckpointHook',
-    'SpeedUpHook',
-    'StopSignalHook',
-    'ThroughputHook',
-]

@@ -30,6 +30,9 @@ class CheckedLoadHook(Hook):
 
     def before_run(self, runner: Runner) -> None:
         """Look at what each ``init_cfg`` will load; our own modules do so themselves."""
+        model = inner_model(runner.model)
+        if {'dataset_meta', 'file'} <= vars(model).keys():  # an exported file: nothing is loaded
+            self._other_classes(runner, model, vars(model), model.file)
         for part in runner.model.modules() if isinstance(runner.model, nn.Module) else ():
             part = part.network if isinstance(part, AtrousBackbone) else part
             source = pretrained_source(getattr(part, 'init_cfg', None))

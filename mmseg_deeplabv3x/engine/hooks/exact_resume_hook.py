@@ -4,13 +4,13 @@ from itertools import chain, islice, repeat
 
 import torch
 from mmengine.dataset import InfiniteSampler
-from mmengine.dist import get_rank
+from mmengine.dist import get_rank, get_world_size
 from mmengine.hooks import EarlyStoppingHook, Hook
 from mmengine.runner import IterBasedTrainLoop, Runner
 from mmseg.registry import HOOKS
+from torch.utils.data import DataLoader
 
 from ...datasets.samplers.seeding import seed_generators
-from ..checkpoints.resume_conditions import changed_conditions, resume_conditions
 
 
 @HOOKS.register_module()
@@ -32,7 +32,7 @@ class ExactResumeHook(Hook):
 
     On another number of processes or with another batch size, the data goes on where it was, too:
     each image of a pass is seen once. Learning rate and schedule are as saved, as upstream has it.
-    The log says what changes (``resume_conditions``).
+    The log says what changes.
 
     It acts with ``IterBasedTrainLoop`` and ``InfiniteSampler`` or what is derived from them; the
     data of others is advanced as upstream does.
@@ -56,24 +56,22 @@ class ExactResumeHook(Hook):
             return
         for hook, state in zip(_early_stopping(runner), self._saved.get('early_stopping', ())):
             vars(hook).update(state)
-        setting = resume_conditions(loader)
+        setting, saved = resume_conditions(loader), self._saved.get('setting', {})
         self._start = loop.iter
         self._seen = self._saved.get('seen', loop.iter * setting['images per iteration'])
         infinite = isinstance(loop, IterBasedTrainLoop) and isinstance(sampler, InfiniteSampler)
-        changes = changed_conditions(self._saved.get('setting', {}), setting)
+        changes = [f'{k} {saved[k]} -> {v}' for k, v in setting.items() if saved.get(k, v) != v]
         if changes:
-            place = f', the data after the {self._seen} images seen so far' if infinite else ''
+            place = f', the data after the {self._seen} images seen so far' * infinite
             runner.logger.warning(
-                f'Resume: {changes}. Learning rate and schedule go on as saved{place}; bit by bit, '
-                'it is no longer the unbroken run.'
+                f'Resume: {", ".join(changes)}. Learning rate and schedule go on as saved{place}; '
+                'bit by bit, it is no longer the unbroken run.'
             )
-        if not infinite:
-            return
-        sampler.indices = islice(
-            sampler._infinite_indices(), self._seen + sampler.rank, None, sampler.world_size
-        )
-        # the loop throws away one item for each past iteration: not a batch, but a None
-        loop.dataloader_iterator = chain(repeat(None, loop.iter), iter(loader))
+        if infinite:
+            indices, first = sampler._infinite_indices(), self._seen + sampler.rank
+            sampler.indices = islice(indices, first, None, sampler.world_size)
+            # the loop throws away one item for each past iteration: not a batch, but a None
+            loop.dataloader_iterator = chain(repeat(None, loop.iter), iter(loader))
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Run the validation that comes after the checkpoint."""
@@ -85,9 +83,7 @@ class ExactResumeHook(Hook):
         if due and loop.iter >= loop.val_begin:
             runner.val_loop.run()
 
-    def before_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch: dict | None = None
-    ) -> None:
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch=None) -> None:
         """Seed all generators."""
         # the last word keeps apart what SeededInfiniteSampler seeds by three
         seed = seed_generators((runner.seed, get_rank(), runner.iter, 1))
@@ -98,12 +94,22 @@ class ExactResumeHook(Hook):
         """Tell a run that goes on from here what this one hangs on, and how many images it saw."""
         setting, meta = resume_conditions(runner.train_dataloader), checkpoint['meta']
         seen = self._seen + (meta['iter'] - self._start) * setting['images per iteration']
-        counts = [
+        stopping = [
             dict(wait_count=hook.wait_count, best_score=float(hook.best_score))
             for hook in _early_stopping(runner)
         ]
-        meta['exact_resume'] = dict(setting=setting, seen=seen, early_stopping=counts)
+        meta['exact_resume'] = dict(setting=setting, seen=seen, early_stopping=stopping)
 
 
 def _early_stopping(runner: Runner) -> list[EarlyStoppingHook]:
     return [hook for hook in runner.hooks if isinstance(hook, EarlyStoppingHook)]
+
+
+def resume_conditions(loader: DataLoader) -> dict[str, int | str | None]:
+    """What the exact course of a run hangs on beside its config, as the log names it."""
+    return {
+        'processes': get_world_size(),
+        'images per iteration': get_world_size() * (loader.batch_size or 0),
+        'seed of the data': getattr(loader.sampler, 'seed', None),
+        'torch': str(torch.__version__),
+    }

@@ -41,21 +41,15 @@ class FiniteStepHook(Hook):
         self._kept = [buffer.clone() for buffer in self._buffers]
         self._handle = runner.optim_wrapper.optimizer.register_step_pre_hook(self._before_step)
 
-    def after_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch=None, outputs=None
-    ) -> None:
-        """Count and report a skipped step.
-
-        Raises:
-            FloatingPointError: If it is one too many; names the images of the batch.
-        """
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        """Count and report a skipped step; raise ``FloatingPointError`` if it is one too many."""
         wrapper = runner.optim_wrapper
         finite, self._finite = self._finite, None
         if finite is None and wrapper.should_update():  # the loss scaler skipped the step
             self._restore()
-            if wrapper.loss_scaler.get_scale() < 1:
-                finite = False
-        if finite is None:
+            finite = False
+        scaler = getattr(wrapper, 'loss_scaler', None)
+        if finite is None or not finite and scaler is not None and scaler.get_scale() >= 1:
             return  # gradients are being accumulated, or the loss scale is on its way down
         if finite:
             self._in_a_row = 0
@@ -63,34 +57,32 @@ class FiniteStepHook(Hook):
         self._in_a_row += 1
         self._in_all += 1
         images = ', '.join(str(sample.get('img_path')) for sample in data_batch['data_samples'])
+        replica = f'{data_batch["replica"]}; ' if 'replica' in data_batch else ''
         what = (
             f'at iteration {runner.iter + 1} the loss, {outputs["loss"].item():g}, or its '
-            f'gradients are not finite; images: {images}.'
+            f'gradients are not finite; {replica}images: {images}.'
         )
-        if self._in_a_row == self.max_in_a_row:
+        count, most = self._in_a_row, self.max_in_a_row
+        if count == most:
             good = runner.message_hub.get_info('last_ckpt') or 'none so far'
             raise FloatingPointError(
-                f'{self._in_a_row} steps in a row were skipped: {what} Lower the learning rate, or '
-                f'look at these images with tools/check_data.py. The last checkpoint: {good}.'
+                f'{count} steps in a row were skipped: {what} Lower the learning rate, or look at '
+                f'these images with tools/check_data.py. The last checkpoint: {good}.'
             )
         # an error, since the logger mutes warnings of all processes but the first
         runner.logger.error(
-            f'Step skipped, {self._in_a_row} in a row, {self._in_all} in all; '
-            f'{self.max_in_a_row} in a row end the training: {what}'
+            f'Step skipped, {count} in a row, {self._in_all} in all; {most} in a row end the '
+            f'training: {what}'
         )
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Refuse weights that are not finite: a step of finite gradients can overflow, too.
-
-        Raises:
-            FloatingPointError: Names the first one.
-        """
+        """Refuse weights that are not finite: a step of finite gradients can overflow, too."""
         for name, value in checkpoint['state_dict'].items():
             if not torch.isfinite(value).all():
-                iteration = checkpoint['meta']['iter']
+                when = f'after iteration {checkpoint["meta"]["iter"]}'
                 raise FloatingPointError(
-                    f'{name} is not finite after iteration {iteration}, so nothing is saved: lower '
-                    'the learning rate and go on from the last good checkpoint.'
+                    f'{name} is not finite {when}, so nothing is saved: lower the learning rate '
+                    'and go on from the last good checkpoint.'
                 )
 
     def after_train(self, runner: Runner) -> None:
@@ -99,16 +91,14 @@ class FiniteStepHook(Hook):
 
     @torch.no_grad()
     def _before_step(self, optimizer: torch.optim.Optimizer, args, kwargs) -> None:
-        parameters = [p for group in optimizer.param_groups for p in group['params']]
-        gradients = [p.grad for p in parameters if p.grad is not None]
-        norms = torch._foreach_norm(gradients)
+        parameters = (p for group in optimizer.param_groups for p in group['params'])
+        norms = torch._foreach_norm([p.grad for p in parameters if p.grad is not None])
         self._finite = bool(torch.isfinite(torch.stack(norms)).all())
         if self._finite:
             torch._foreach_copy_(self._kept, self._buffers)
         else:
             self._restore()
-            # an optimizer passes over parameters without a gradient
-            optimizer.zero_grad(set_to_none=True)
+            optimizer.zero_grad(set_to_none=True)  # those without one are passed over
 
     def _restore(self) -> None:
         torch._foreach_copy_(self._buffers, self._kept)

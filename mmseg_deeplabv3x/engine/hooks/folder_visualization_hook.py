@@ -1,14 +1,12 @@
 """Pictures of predictions under the folders of their images."""
 
 import os.path as osp
-from collections.abc import Sequence
 
 import mmcv
 from mmengine import fileio
 from mmengine.runner import Runner
 from mmseg.engine.hooks import SegVisualizationHook
 from mmseg.registry import HOOKS
-from mmseg.structures import SegDataSample
 
 from ...datasets.lists import common_folder
 
@@ -25,14 +23,7 @@ class FolderVisualizationHook(SegVisualizationHook):
         **kwargs: As of mmseg's ``SegVisualizationHook``.
     """
 
-    def _after_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: dict,
-        outputs: Sequence[SegDataSample],
-        mode: str = 'val',
-    ) -> None:
+    def _after_iter(self, runner: Runner, batch_idx, data_batch, outputs, mode='val') -> None:
         drawn = self.draw and self.every_n_inner_iters(batch_idx, self.interval)
         if not drawn or mode == 'train':
             return

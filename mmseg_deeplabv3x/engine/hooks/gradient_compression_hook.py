@@ -20,12 +20,7 @@ class GradientCompressionHook(Hook):
     """
 
     def before_train(self, runner: Runner) -> None:
-        """Register the compression.
-
-        Raises:
-            ValueError: If the model is not in DistributedDataParallel, or the processes' backend
-                cannot sum bfloat16, as gloo of older PyTorch (pytorch/pytorch#111131).
-        """
+        """Register it; gloo of older PyTorch cannot sum bfloat16 (pytorch/pytorch#111131)."""
         model = runner.model
         if not isinstance(model, DistributedDataParallel):
             raise ValueError(
@@ -42,9 +37,9 @@ class GradientCompressionHook(Hook):
                 f'GradientCompressionHook needs a backend that sums bfloat16, but {backend} of '
                 f'PyTorch {torch.__version__} does not: leave the hook out. ({error})'
             ) from error
-        model.register_comm_hook(model.process_group, _average_in_bfloat16)
 
+        # DDP refuses PyTorch's hook, by its name, where there is no NCCL; gloo sums bfloat16, too
+        def compress(group, bucket):
+            return bf16_compress_hook(group, bucket)
 
-def _average_in_bfloat16(group, bucket):
-    # DDP refuses PyTorch's hook, by its name, where there is no NCCL; gloo sums bfloat16, too
-    return bf16_compress_hook(group, bucket)
+        model.register_comm_hook(model.process_group, compress)

@@ -1,7 +1,6 @@
 """Progress of a test, and the time that an image takes."""
 
 import time
-from collections.abc import Sequence
 from datetime import timedelta
 
 from mmengine.dist import get_world_size
@@ -9,8 +8,7 @@ from mmengine.hooks import LoggerHook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
-# Between two lines of progress.
-SECONDS = 10
+SECONDS = 10  # between two lines of progress
 
 
 @HOOKS.register_module()
@@ -31,13 +29,7 @@ class ProgressLoggerHook(LoggerHook):
         self._images = 0
         self._start = self._logged = time.perf_counter()
 
-    def after_test_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: dict | None = None,
-        outputs: Sequence | None = None,
-    ) -> None:
+    def after_test_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         """Count the images; log progress, time left and time per image if it is time to."""
         total = len(runner.test_dataloader.dataset)
         # of several processes, each has as many; the last batches are filled up with repetitions
@@ -54,9 +46,7 @@ class ProgressLoggerHook(LoggerHook):
 
     def after_test_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Log what an image took, then the result as the stock hook does."""
-        runner.logger.info(
-            f'{self._images} images in {self._seconds:.1f} s: '
-            f'{self._seconds / self._images:.3f} s per image, '
-            f'{self._images / self._seconds:.2f} images/s'
-        )
+        images, seconds = self._images, self._seconds
+        each = f'{seconds / images:.3f} s per image, {images / seconds:.2f} images/s'
+        runner.logger.info(f'{images} images in {seconds:.1f} s: {each}')
         super().after_test_epoch(runner, metrics)

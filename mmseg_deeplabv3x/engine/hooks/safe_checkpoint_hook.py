@@ -4,18 +4,16 @@ import copy
 import os.path as osp
 from collections.abc import Callable
 
-from mmengine.dist import is_main_process
+import torch
+from mmengine.dist import all_reduce, get_world_size, is_main_process
 from mmengine.fileio import LocalBackend
 from mmengine.hooks import CheckpointHook
+from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
 from ...files import remove_unfinished
-from ..checkpoints.pending_gradients import (
-    pending_gradients,
-    restore_pending_gradients,
-    share_pending_gradients,
-)
+from ..checkpoints.loading import inner_model
 from ..checkpoints.resume import load_once, newest_checkpoint
 
 # Attributes that upstream changes before it writes.
@@ -68,14 +66,17 @@ class SafeCheckpointHook(CheckpointHook):
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Name what this checkpoint makes outdated; add what its step has come to so far."""
-        checkpoint['gradients'] = pending_gradients(runner)
+        parameters = _unfinished_step(runner).items()
+        checkpoint['gradients'] = {n: p.grad.cpu() for n, p in parameters if p.grad is not None}
         outdated = self.file_backend.outdated if self.file_backend else ()
         checkpoint['outdated'] = [osp.basename(path) for path in outdated]
 
     def before_train(self, runner: Runner) -> None:
         """Find the place to write to, and remove what a killed run left there."""
         super().before_train(runner)
-        restore_pending_gradients(runner, self._gradients)
+        for name, parameter in _unfinished_step(runner).items():
+            if name in self._gradients:
+                parameter.grad = self._gradients[name].to(parameter.device)
         self._unsaved = None
         is_local = isinstance(self.file_backend, LocalBackend)
         self.file_backend = _RemovesLater(self.file_backend)
@@ -93,17 +94,13 @@ class SafeCheckpointHook(CheckpointHook):
         for key, path in getattr(self, 'best_ckpt_path_dict', {}).items():
             self.best_ckpt_path_dict[key] = path and self._here(path)
         if is_main_process():
-            remove_unfinished(self.out_dir)
-            remove_unfinished(runner.work_dir)
+            for folder in (self.out_dir, runner.work_dir):
+                remove_unfinished(folder)
             self.file_backend.outdated += filter(osp.isfile, map(self._here, self._outdated_before))
             self.file_backend.remove_outdated()
 
     def after_train(self, runner: Runner) -> None:
-        """Publish as upstream.
-
-        Raises:
-            OSError: If the end of the training could not be saved.
-        """
+        """Publish as upstream; raise ``OSError`` if the end of the training is not saved."""
         if self._unsaved:
             raise OSError(
                 f'The training is at its end, which could not be saved: {self._unsaved}. Make room '
@@ -112,20 +109,22 @@ class SafeCheckpointHook(CheckpointHook):
         super().after_train(runner)
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
-        save = super()._save_checkpoint_with_step
-        self._unsaved = self._try(runner, lambda: save(runner, step, meta))
+        self._unsaved = self._try(super()._save_checkpoint_with_step, runner, step, meta)
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
-        save = super()._save_best_checkpoint
-        self._try(runner, lambda: save(runner, metrics))
+        self._try(super()._save_best_checkpoint, runner, metrics)
 
-    def _try(self, runner: Runner, save: Callable[[], None]) -> OSError | None:
+    def _try(self, save: Callable, runner: Runner, *args) -> OSError | None:
         """Save and remove what that made outdated; if it fails, be as before, warn, say why."""
-        share_pending_gradients(runner)
+        for parameter in _unfinished_step(runner).values() if get_world_size() > 1 else ():
+            # one process saves the mean of all: the step is on the mean of the sums in any case
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            all_reduce(parameter.grad, 'mean')
         state = {name: copy.copy(getattr(self, name)) for name in _STATE if hasattr(self, name)}
         runtime_info = dict(runner.message_hub.runtime_info)
         try:
-            save()
+            save(runner, *args)
         except OSError as error:
             vars(self).update(state)
             runner.message_hub.runtime_info.clear()
@@ -163,3 +162,11 @@ class _RemovesLater:
     def remove_outdated(self) -> None:
         while self.outdated:
             self.backend.remove(self.outdated.pop())
+
+
+def _unfinished_step(runner: Runner) -> dict[str, torch.nn.Parameter]:
+    """Parameters in the middle of a step, by name."""
+    wrapper = runner.optim_wrapper
+    if not isinstance(wrapper, OptimWrapper) or wrapper.should_update():
+        return {}
+    return {n: p for n, p in inner_model(runner.model).named_parameters() if p.requires_grad}

@@ -1,16 +1,16 @@
 """Signals end a training in good order."""
 
 import logging
+import os.path as osp
 import signal
 import time
 
 import torch
 from mmengine.dist import barrier, get_world_size
-from mmengine.hooks import Hook
+from mmengine.hooks import CheckpointHook, EMAHook, Hook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
-from ..checkpoints.checkpoint_on_exit import save_checkpoint_on_exit
 from ..loader_workers import FAULT_STATUS, explain_worker_failure
 
 # The end (a scheduler, `kill`), Ctrl-C, and the warning that Slurm sends before the time is up.
@@ -43,9 +43,8 @@ class StopSignalHook(Hook):
         """Take the signals over."""
         self._status, self._why, self._in_step = 0, '', False
         self._first = None
-        self._group = None
-        if get_world_size() > 1:
-            self._group = torch.distributed.new_group(backend='gloo')
+        several = get_world_size() > 1
+        self._group = torch.distributed.new_group(backend='gloo') if several else None
         self._handlers = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
         self._of_pytorch = signal.getsignal(signal.SIGCHLD)
         if callable(self._of_pytorch):
@@ -55,27 +54,23 @@ class StopSignalHook(Hook):
         """From here, weights and statistics change."""
         self._in_step = True
 
-    def after_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch=None, outputs=None
-    ) -> None:
-        """Stop if a process was told to.
-
-        Raises:
-            SystemExit: After saving.
-        """
-        self._in_step = False
-        status = self._agreed()
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        """Save and raise ``SystemExit`` if a process was told to stop."""
+        self._in_step, status = False, torch.tensor(self._status)
+        if self._group is not None:
+            torch.distributed.all_reduce(status, torch.distributed.ReduceOp.MAX, self._group)
         if status:
-            self._stop(runner, runner.iter + 1, status)
+            self._stop(runner, runner.iter + 1, int(status))
 
-    def after_val_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
-        """Stop if this process was told to, and is the only one.
+    def after_val_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        """The same, if this process is the only one."""
+        if self._group is None:
+            self.stop_if_told(runner, runner.iter)
 
-        Raises:
-            SystemExit: After saving.
-        """
-        if self._group is None and self._status:
-            self._stop(runner, runner.iter, self._status)
+    def stop_if_told(self, runner: Runner, iteration: int) -> None:
+        """The same between two steps of the only process; so many iterations are done."""
+        if self._status:
+            self._stop(runner, iteration, self._status)
 
     def after_train(self, runner: Runner) -> None:
         """Give the signals back."""
@@ -96,18 +91,8 @@ class StopSignalHook(Hook):
         except RuntimeError as error:
             if not self._in_step:
                 raise
-            self._status, self._why = (
-                self._status or FAULT_STATUS,
-                explain_worker_failure(error) or str(error),
-            )
-
-    def _agreed(self) -> int:
-        """The status to exit with, the same for all processes; 0 if none was told to stop."""
-        if self._group is None:
-            return self._status
-        status = torch.tensor(self._status)
-        torch.distributed.all_reduce(status, torch.distributed.ReduceOp.MAX, self._group)
-        return int(status)
+            self._status = self._status or FAULT_STATUS
+            self._why = explain_worker_failure(error) or str(error)
 
     def _stop(self, runner: Runner, iteration: int, status: int) -> None:
         saved = save_checkpoint_on_exit(runner, iteration)
@@ -120,3 +105,24 @@ class StopSignalHook(Hook):
         for number in SIGNALS:
             signal.signal(number, signal.SIG_IGN)
         raise SystemExit(status)
+
+
+def save_checkpoint_on_exit(runner: Runner, iteration: int) -> str:
+    """Save through the runner's own checkpoint hook, so that ``--resume`` finds the file.
+
+    Several processes must call this together, as they do for any checkpoint. Returns what to tell
+    the user: what was saved and how to go on, or why nothing was.
+    """
+    hook = next((hook for hook in runner.hooks if isinstance(hook, CheckpointHook)), None)
+    if hook is None or hook.by_epoch:
+        return 'Nothing was saved: that takes a CheckpointHook with by_epoch=False.'
+    name = hook.filename_tmpl.format(iteration)
+    if osp.basename(hook.last_ckpt or '') != name:  # else its turn has just been
+        for average in (h for h in runner.hooks if isinstance(h, EMAHook)):
+            if not runner.model.training:  # in a validation, the averaged weights are in it
+                average._swap_ema_parameters()
+        meta = dict(epoch=runner.epoch, iter=iteration)
+        hook._save_checkpoint_with_step(runner, iteration, meta)
+    if osp.basename(hook.last_ckpt or '') != name:
+        return f'Iteration {iteration} could not be saved; the last checkpoint is {hook.last_ckpt}.'
+    return f'Iteration {iteration} is saved in {hook.last_ckpt}: go on with --resume.'

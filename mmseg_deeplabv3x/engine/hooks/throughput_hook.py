@@ -45,9 +45,7 @@ class ThroughputHook(Hook):
         self._images = deque(maxlen=runner.log_processor.window_size)
         self._slow, self._said = 0, False
 
-    def after_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs=None
-    ) -> None:
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         """Hand over the numbers of the iterations up to this one."""
         if not is_cuda_available():
             self._log(runner, 'memory', getrusage(RUSAGE_SELF).ru_maxrss / _PER_MIB)

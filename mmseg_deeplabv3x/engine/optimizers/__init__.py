@@ -1,7 +1,3 @@
 """Registered optimizer wrappers."""
 
 from .autocast_optim_wrapper import AutocastOptimWrapper
-
-__all__ = [
-    'AutocastOptimWrapper',
-]

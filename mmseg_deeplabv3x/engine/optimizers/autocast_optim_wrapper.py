@@ -22,11 +22,7 @@ class AutocastOptimWrapper(OptimWrapper):
 
     @contextmanager
     def optim_context(self, model: nn.Module):
-        """Run the forward pass in bfloat16, on whichever device the model is.
-
-        Args:
-            model: The model in training.
-        """
+        """Run the forward pass in bfloat16, on whichever device the model is."""
         device = next(model.parameters()).device.type
         with super().optim_context(model), torch.autocast(device, dtype=torch.bfloat16):
             yield

@@ -1,7 +1,3 @@
 """Registered learning rate schedules."""
 
 from .deeplab_poly_lr import DeepLabPolyLR
-
-__all__ = [
-    'DeepLabPolyLR',
-]

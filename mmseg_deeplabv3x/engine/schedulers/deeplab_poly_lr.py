@@ -48,9 +48,6 @@ class DeepLabPolyLR(PolyLR):
 
         So a run that is resumed with more iterations follows the longer curve from there on. The
         stock schedulers take the old ``end`` with the state, and then hold the last value.
-
-        Args:
-            state_dict: What :meth:`state_dict` gave; the optimizer has its own already.
         """
         end = self.end
         super().load_state_dict(state_dict)

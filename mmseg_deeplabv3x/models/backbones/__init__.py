@@ -2,8 +2,3 @@
 
 from .atrous_backbone import AtrousBackbone
 from .atrous_resnet import AtrousResNet
-
-__all__ = [
-    'AtrousBackbone',
-    'AtrousResNet',
-]

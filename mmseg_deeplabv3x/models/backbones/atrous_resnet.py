@@ -10,8 +10,7 @@ from torch import nn
 from ... import atrous
 from ..layers.atrous_window import AtrousAvgPool2d
 from ..layers.checkpointed_res_layer import CheckpointedResLayer
-from ..layers.dilation import set_block_dilation
-from ..layers.rebuild import rebuild
+from ..layers.surgery import rebuild, set_block_dilation
 from ..published_weights import PublishedWeightsMixin
 
 
@@ -34,10 +33,9 @@ class AtrousResNet(PublishedWeightsMixin, ResNet):
             which the paper trains at.
         multi_grid: Unit rates of block4, one for each of its units,
             such as (1, 2, 4). Default: None, all ones.
-        contract_dilation: Whether the first unit of a block keeps the rate from before the
-            block's own stride: exact for PyTorch's weights, see
-            :func:`mmseg_deeplabv3x.atrous.plan_block`. False gives the rates as the paper writes
-            them. Default: True.
+        contract_dilation: Whether the first unit of a block keeps the rate from before the block's
+            own stride: exact for PyTorch's weights, see :func:`mmseg_deeplabv3x.atrous.plan_block`.
+            False gives the rates as the paper writes them. Default: True.
         strides_last: Whether a block's last unit has the stride that leads to the next block, for
             weights of TensorFlow, in place of that one's first unit, as in PyTorch; the paper's
             rates are exact then, and ``contract_dilation`` has no effect. Default: False.
@@ -54,8 +52,7 @@ class AtrousResNet(PublishedWeightsMixin, ResNet):
         norm_cfg: Normalisation. Default: BN.
         norm_eval: Keep this backbone's BN statistics fixed. ``DeepLabV3(freeze_bn=True)``
             is the paper's freezing. Default: False.
-        with_cp: Activation checkpointing: less memory, more time, the same numbers. Default:
-            False.
+        with_cp: Activation checkpointing: less memory, more time, the same numbers. Default: False.
         zero_init_residual: Without pretrained weights, start each unit as its shortcut.
             Default: True.
         pretrained: Pretrained weights, as stock configs name them; short for an
@@ -94,9 +91,8 @@ class AtrousResNet(PublishedWeightsMixin, ResNet):
             init_cfg = dict(type='Pretrained', checkpoint=pretrained)
         if avg_down and strides_last:
             raise ValueError('avg_down pools before a stride in the first unit: no strides_last.')
-        self.stem_widths = (base_channels // 2, base_channels // 2, base_channels)
-        if isinstance(deep_stem, Sequence):
-            self.stem_widths = tuple(deep_stem)
+        usual = (base_channels // 2, base_channels // 2, base_channels)
+        self.stem_widths = tuple(deep_stem) if isinstance(deep_stem, Sequence) else usual
         if len(self.stem_widths) != 3:
             raise ValueError(f'deep_stem must be True, False or three widths, but got {deep_stem}.')
         super().__init__(
@@ -132,9 +128,8 @@ class AtrousResNet(PublishedWeightsMixin, ResNet):
             return
         layers = []  # mmseg's has one of base_channels alone
         for width, stride in zip(self.stem_widths, (2, 1, 1)):
-            conv = build_conv_layer(
-                self.conv_cfg, in_channels, width, 3, stride=stride, padding=1, bias=False
-            )
+            geometry = dict(stride=stride, padding=1, bias=False)
+            conv = build_conv_layer(self.conv_cfg, in_channels, width, 3, **geometry)
             layers += [conv, build_norm_layer(self.norm_cfg, width)[1], nn.ReLU(inplace=True)]
             in_channels = width
         self.stem = nn.Sequential(*layers)
@@ -144,18 +139,10 @@ class AtrousResNet(PublishedWeightsMixin, ResNet):
         return CheckpointedResLayer(**kwargs)
 
     def set_output_stride(self, output_stride: int) -> None:
-        """Change the output_stride of this live model; weights and BN statistics stay.
-
-        Raises:
-            ValueError: If it is no power of two from 8 to 32.
-        """
-        plans = atrous.plan_network(
-            output_stride,
-            self.stage_blocks,
-            {len(self.stage_blocks): self.multi_grid},
-            self.contract_dilation,
-            self.strides_last,
-        )
+        """Change the output_stride of this live model; weights and BN statistics stay."""
+        units, multi_grid = self.stage_blocks, {len(self.stage_blocks): self.multi_grid}
+        how = self.contract_dilation, self.strides_last
+        plans = atrous.plan_network(output_stride, units, multi_grid, *how)
         for name, plan in zip(self.res_layers, plans):
             set_block_dilation(getattr(self, name), plan)
         self.output_stride = output_stride

@@ -2,8 +2,3 @@
 
 from .image_pool_aspp_head import ImagePoolASPPHead
 from .upsampled_fcn_head import UpsampledFCNHead
-
-__all__ = [
-    'ImagePoolASPPHead',
-    'UpsampledFCNHead',
-]

@@ -8,13 +8,30 @@ from mmseg.models.decode_heads.aspp_head import ASPPModule
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.registry import MODELS
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.modules.batchnorm import SyncBatchNorm, _BatchNorm
 
 from ...atrous import aspp_rates, feature_size
 from ...losses import UpsampledLossMixin
 from ...ops import conv_of_concat, is_recorded
-from ..layers.dilation import set_dilation
-from ..layers.global_mean import GlobalMean2d
+from ..layers.surgery import set_dilation
+
+
+class GlobalMean2d(nn.Module):
+    """Equal to ``nn.AdaptiveAvgPool2d(1)`` up to rounding.
+
+    The gradient of PyTorch's is a whole map, in the layout of NCHW even where the input is in
+    channels_last: slow to add to those of the other branches. Here, on a CPU and but for half
+    precision, it is one value a channel, spread without a copy.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Average (N, C, H, W) to (N, C, 1, 1); half precision is summed in float32."""
+        if x.device.type != 'cpu':
+            return F.adaptive_avg_pool2d(x, 1)
+        height, width = x.shape[2:]
+        total = x.sum((2, 3), keepdim=True, dtype=torch.promote_types(x.dtype, torch.float32))
+        return (total / (height * width)).to(x.dtype)
 
 
 @MODELS.register_module()
@@ -40,8 +57,7 @@ class ImagePoolASPPHead(UpsampledLossMixin, BaseDecodeHead):
             Default: (6, 12, 18), the paper's.
         image_pool: Whether there is an image-level branch. Default: True.
         channels: Filters of each branch and of the projection. Default: 256.
-        projection_kernel: Kernel size of the projection: 1 (the paper's) or mmseg's 3.
-            Default: 1.
+        projection_kernel: Kernel size of the projection: 1 (the paper's) or mmseg's 3. Default: 1.
         post_conv: Whether a 3x3 convolution with BN and ReLU stands between projection and
             classifier, as in torchvision's DeepLabv3. Default: False, as in the paper.
         output_stride: The real output_stride of the input; scales the rates. ``DeepLabV3``
@@ -93,7 +109,6 @@ class ImagePoolASPPHead(UpsampledLossMixin, BaseDecodeHead):
                 f'rates are those of the 3x3 branches at output_stride 16 and must be at least 2 '
                 f'(the 1x1 branch is always there), but got {rates!r}.'
             )
-        rates = tuple(rates)
         super().__init__(
             in_channels,
             channels,
@@ -103,7 +118,7 @@ class ImagePoolASPPHead(UpsampledLossMixin, BaseDecodeHead):
             align_corners=align_corners,
             **kwargs,
         )
-        self.rates = rates
+        self.rates = rates = tuple(rates)
         self.loss_size = loss_size
         conv_cfgs = dict(conv_cfg=self.conv_cfg, norm_cfg=self.norm_cfg, act_cfg=self.act_cfg)
         self.fast = fast and self.conv_cfg is None
@@ -113,9 +128,9 @@ class ImagePoolASPPHead(UpsampledLossMixin, BaseDecodeHead):
                 GlobalMean2d() if self.fast else nn.AdaptiveAvgPool2d(1),
                 ConvModule(self.in_channels, channels, 1, **conv_cfgs),
             )
-        branch_cfgs = (
-            {**conv_cfgs, 'conv_cfg': dict(type='ValidTapConv2d')} if self.fast else conv_cfgs
-        )
+        branch_cfgs = dict(conv_cfgs)
+        if self.fast:
+            branch_cfgs['conv_cfg'] = dict(type='ValidTapConv2d')
         self.aspp_modules = ASPPModule((1, *rates), self.in_channels, channels, **branch_cfgs)
         self.bottleneck = ConvModule(
             (1 + len(rates) + bool(image_pool)) * channels,
@@ -132,28 +147,17 @@ class ImagePoolASPPHead(UpsampledLossMixin, BaseDecodeHead):
         self.set_output_stride(output_stride)
 
     def set_output_stride(self, output_stride: int) -> None:
-        """Scale the rates to another output_stride of the input; weights stay.
-
-        Raises:
-            ValueError: If a rate would be no whole number there.
-        """
-        atrous_branches = list(self.aspp_modules)[1:]
-        for branch, rate in zip(atrous_branches, aspp_rates(self.rates, output_stride)):
+        """Scale the rates, to whole numbers, to another output_stride; weights stay."""
+        rates = aspp_rates(self.rates, output_stride)
+        for branch, rate in zip(list(self.aspp_modules)[1:], rates):
             set_dilation(branch.conv, rate=rate)
         self.output_stride = output_stride
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
-        """Classify every position of the map.
+        """Turn the map at ``in_index``, (N, C, H, W), into logits, (N, num_classes, H, W).
 
-        Args:
-            inputs: Feature maps; the one at ``in_index``, (N, C, H, W), is used.
-
-        Returns:
-            Logits, (N, num_classes, H, W).
-
-        Raises:
-            ValueError: In training with one image a batch, since BN after the image-level pooling
-                then has a single value a channel and no variance.
+        Training with one image a batch is a ValueError, since BN after the image-level pooling then
+        has a single value a channel and no variance.
         """
         x = self._transform_inputs(inputs)
         if self.fast and x.device.type == 'cpu':
@@ -177,18 +181,7 @@ class ImagePoolASPPHead(UpsampledLossMixin, BaseDecodeHead):
         return self.bottleneck(torch.cat(branches, dim=1))
 
     def loss_by_feat(self, seg_logits: Tensor, batch_data_samples: list) -> dict:
-        """Compute the loss.
-
-        Args:
-            seg_logits: (N, num_classes, h, w), of :meth:`forward`.
-            batch_data_samples: With ``gt_sem_seg``.
-
-        Returns:
-            The loss under its name, and ``acc_seg``.
-
-        Raises:
-            ValueError: If the map is not at this head's output_stride.
-        """
+        """Loss under its name, and ``acc_seg``, of a forward's logits, (N, num_classes, h, w)."""
         labels = tuple(batch_data_samples[0].gt_sem_seg.shape[-2:])
         expected = tuple(feature_size(size, self.output_stride) for size in labels)
         if seg_logits.shape[2:] != expected:
@@ -201,15 +194,14 @@ class ImagePoolASPPHead(UpsampledLossMixin, BaseDecodeHead):
 
     def _stack_batch_gt(self, batch_data_samples: Sequence) -> Tensor:
         labels = super()._stack_batch_gt(batch_data_samples)
-        if self.loss_size == 'logits':
-            # the pixels at which the network has its logits
-            labels = labels[..., :: self.output_stride, :: self.output_stride]
-        return labels
+        # on request, the pixels at which the network has its logits
+        step = self.output_stride if self.loss_size == 'logits' else 1
+        return labels[..., ::step, ::step]
 
     def _check_batch(self, x: Tensor) -> None:
         norm = self.image_pool[1].norm
-        one_value = x.shape[0] == 1 and isinstance(norm, _BatchNorm) and norm.training
-        if one_value and not isinstance(norm, SyncBatchNorm):
+        alone = isinstance(norm, _BatchNorm) and not isinstance(norm, SyncBatchNorm)
+        if x.shape[0] == 1 and alone and norm.training:  # len() would fix the size in an export
             raise ValueError(
                 'Training needs a batch of at least 2 images for each GPU, but got 1: BN after the '
                 'image pooling has one value a channel. Raise train_dataloader.batch_size, or '

@@ -12,7 +12,4 @@ class UpsampledFCNHead(UpsampledLossMixin, FCNHead):
 
     With ``num_convs=0`` and ``concat_input=False`` it is the single 1x1 convolution that classifies
     the features of a cascade (paper, section 3.2).
-
-    Args:
-        **kwargs: As of mmseg's ``FCNHead``; ``loss_decode`` as of :class:`UpsampledLossMixin`.
     """

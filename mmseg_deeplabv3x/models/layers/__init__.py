@@ -1,7 +1,3 @@
 """Layers that several parts of the network share."""
 
 from .valid_tap_conv import ValidTapConv2d
-
-__all__ = [
-    'ValidTapConv2d',
-]

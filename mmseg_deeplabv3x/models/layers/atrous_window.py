@@ -16,40 +16,38 @@ def window_padding(
     rate: int,
     new_stride: int,
 ) -> tuple[int, int]:
-    """Padding along one side of a map with which a layer at a rate is exact at every size.
+    """Padding before and behind a side of a map that makes a layer at a rate exact at every size.
 
-    The plain layer reads the positions 0, rate, 2 * rate, ... of the map, and its window, spread by
-    the rate, must find padding where the plain one does. Between and behind the plain layer's
-    outputs there are as many others as fit a layer that keeps the size, so that parallel branches
-    still fit each other.
-
-    Args:
-        size: Side of the map.
-        kernel: Side of the window.
-        stride: Stride of the plain layer.
-        padding: Padding of the plain layer, or ``'same'``, TensorFlow's, which depends on the size.
-        dilation: Dilation of the plain layer.
-        ceil_mode: As of PyTorch's poolings.
-        rate: How many times denser the map is than the plain layer's.
-        new_stride: Stride at this rate.
-
-    Returns:
-        Padding before and behind; negative where the map is cut.
+    The plain layer, of this ``stride``, ``padding``, ``dilation`` and ``ceil_mode``, reads the
+    positions 0, rate, 2 * rate, ... of the map, and its window, spread by the rate, must find
+    padding where the plain one does. Between and behind the plain layer's outputs there are as many
+    others as fit a layer that keeps the size, so that parallel branches still fit each other.
+    Padding ``'same'`` is TensorFlow's, which at a stride depends on the size: of an even one, the
+    plain window is half a position off. Where the stride is removed, the window is centred, as the
+    plain one is on an odd side: else a map of 13 rows would be another than one of 12, by a whole
+    position. A negative padding cuts the map.
     """
-    plain = -(-size // rate)
+    plain = _ceil(size, rate)
     reach = dilation * (kernel - 1)
-    outputs = -(-size // new_stride)
+    outputs = _ceil(size, new_stride)
     if padding == 'same':
-        padding = sym_max((plain - 1) // stride * stride + reach + 1 - plain, 0) // 2
+        kept = (plain - 1) // stride * stride + 1 if new_stride == stride else plain
+        total = kept + reach - plain
+        # OpenVINO converts no maximum of sizes; it changes nothing but for kernels below the stride
+        padding = (total if reach >= stride - 1 else sym_max(total, 0)) // 2
     elif 2 * padding - reach != (1 - stride if ceil_mode else 0):  # it does not keep the size
         room = plain + 2 * padding - reach - 1
         kept = room // stride + 1
         if ceil_mode:  # as in PyTorch, no window starts behind the map
-            kept = sym_min(-(-room // stride) + 1, -(-(plain + padding) // stride))
+            kept = sym_min(_ceil(room, stride) + 1, _ceil(plain + padding, stride))
         new_rate = rate * stride // new_stride
         outputs = sym_min(sym_max(outputs, (kept - 1) * new_rate + 1), kept * new_rate)
     behind = (outputs - 1) * new_stride + rate * (reach - padding) + 1 - size
     return rate * padding, behind
+
+
+def _ceil(size: int, step: int) -> int:
+    return (size + step - 1) // step  # not -(-size // step): OpenVINO rounds that towards 0
 
 
 class AtrousWindow:

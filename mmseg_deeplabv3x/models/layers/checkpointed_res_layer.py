@@ -10,16 +10,10 @@ from torch.utils.checkpoint import checkpoint
 class CheckpointedResLayer(ResLayer):
     """mmseg's ``ResLayer`` whose ``with_cp=True`` changes memory and time alone.
 
-    mmseg leaves the kind of checkpointing open, which torch warns of and announces to refuse
-    (https://github.com/pytorch/pytorch/pull/100551), and its BN counts every batch twice, since a
-    unit is run again for its gradient (https://github.com/pytorch/pytorch/issues/96136). Here BN's
-    statistics are those of a training without checkpointing.
-
-    Args:
-        *args: As of ``ResLayer``.
-        with_cp: Whether to keep of each unit its input alone, and compute the rest again for the
-            gradient. Default: False.
-        **kwargs: As of ``ResLayer``.
+    Of each unit its input alone is kept, and the rest is computed again for the gradient. mmseg
+    leaves the kind of checkpointing open, which torch announces to refuse
+    (https://github.com/pytorch/pytorch/pull/100551), and its BN counts every batch twice
+    (https://github.com/pytorch/pytorch/issues/96136); here as often as without checkpointing.
     """
 
     def __init__(self, *args, with_cp: bool = False, **kwargs):

@@ -4,7 +4,6 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from ...ops import is_recorded, pointwise_conv2d, valid_tap_conv2d
-from .rebuild import rebuild
 
 
 @MODELS.register_module()
@@ -19,14 +18,7 @@ class ValidTapConv2d(nn.Conv2d):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Convolve.
-
-        Args:
-            x: (N, C, H, W).
-
-        Returns:
-            (N, O, H, W).
-        """
+        """Convolve (N, C, H, W) to (N, O, H', W')."""
         if self.groups == 1 and self.stride == (1, 1) and not is_recorded():
             rate = self.dilation[0]
             padded_by_rate = self.padding == self.dilation == (rate, rate)
@@ -35,16 +27,3 @@ class ValidTapConv2d(nn.Conv2d):
             if self.kernel_size == (1, 1) and self.padding in ((0, 0), 'valid', 'same'):
                 return pointwise_conv2d(x, self.weight, self.bias)
         return super().forward(x)
-
-
-def speed_up_convs(network: nn.Module) -> None:
-    """Put a :class:`ValidTapConv2d` in the place of every ``Conv2d`` in a network.
-
-    Parameters, hooks and the keys of the state dict stay: see :func:`rebuild`.
-    """
-    ours = {}
-    for name, module in list(network.named_modules(remove_duplicate=False)):
-        if type(module) is nn.Conv2d:
-            if module not in ours:
-                ours[module] = rebuild(ValidTapConv2d, module)
-            network.set_submodule(name, ours[module])

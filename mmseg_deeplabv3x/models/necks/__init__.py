@@ -1,7 +1,3 @@
 """Registered necks."""
 
 from .cascade_neck import CascadeNeck
-
-__all__ = [
-    'CascadeNeck',
-]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ... import atrous
 from ..layers.checkpointed_res_layer import CheckpointedResLayer
-from ..layers.dilation import set_block_dilation
+from ..layers.surgery import set_block_dilation
 
 FIRST_BLOCK = 5
 
@@ -117,11 +117,7 @@ class CascadeNeck(BaseModule):
         self.set_output_stride(output_stride)
 
     def set_output_stride(self, output_stride: int) -> None:
-        """Change the output_stride of this live module; weights and BN statistics stay.
-
-        Raises:
-            ValueError: If it is no power of two from 8 to what the last block reaches.
-        """
+        """Change the output_stride of this live module; weights and BN statistics stay."""
         atrous.check_output_stride(output_stride, self.last_block)
         for block, multi_grid in self.multi_grids.items():
             plans = atrous.plan_block(
@@ -131,11 +127,7 @@ class CascadeNeck(BaseModule):
         self.output_stride = output_stride
 
     def load_block4(self, block4: nn.Module) -> None:
-        """Copy block4's weights into every block, wherever the shapes agree.
-
-        Raises:
-            ValueError: If block4 has other units than this cascade.
-        """
+        """Copy block4's weights into every block, wherever the shapes agree."""
         source = block4.state_dict()
         if source.keys() != getattr(self, f'block{FIRST_BLOCK}').state_dict().keys():
             raise ValueError(
@@ -145,26 +137,14 @@ class CascadeNeck(BaseModule):
         for block in self.multi_grids:
             layer = getattr(self, f'block{block}')
             own = layer.state_dict()
-            agreeing = {
-                key: value for key, value in source.items() if own[key].shape == value.shape
-            }
+            agreeing = {key: x for key, x in source.items() if own[key].shape == x.shape}
             layer.load_state_dict(agreeing, strict=False)
-            print_log(
-                f'block{block} starts from block4: {len(agreeing)} of {len(own)} tensors.',
-                logger='current',
-            )
+            count = f'{len(agreeing)} of {len(own)} tensors'
+            print_log(f'block{block} starts from block4: {count}.', 'current')
 
     def forward(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Run the cascade.
-
-        Args:
-            inputs: The backbone's maps; the last, (N, C, H, W), is block4's.
-
-        Returns:
-            The maps of ``out_blocks``, each (N, C, H', W').
-        """
-        x = inputs[-1]
-        maps = {FIRST_BLOCK - 1: x}
+        """Turn block4's map, the last of ``inputs``, (N, C, H, W), into those of ``out_blocks``."""
+        maps = {FIRST_BLOCK - 1: inputs[-1]}
         for block in self.multi_grids:
-            x = maps[block] = getattr(self, f'block{block}')(x)
+            maps[block] = getattr(self, f'block{block}')(maps[block - 1])
         return tuple(maps[block] for block in self.out_blocks)

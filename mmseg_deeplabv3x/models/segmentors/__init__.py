@@ -1,7 +1,3 @@
 """Registered segmentors."""
 
 from .deeplabv3 import DeepLabV3
-
-__all__ = [
-    'DeepLabV3',
-]

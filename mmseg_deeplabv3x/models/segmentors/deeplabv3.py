@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 import torch
 import torch.nn.functional as F
 from mmengine.config import ConfigDict
+from mmengine.device import get_device
+from mmengine.logging import print_log
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
@@ -13,7 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ... import atrous
 from ...losses.upsampled_loss_mixin import check_softmax
-from ..layers.valid_tap_conv import speed_up_convs
+from ..layers.surgery import speed_up_convs
 from ..published_weights import PublishedWeightsMixin
 from .fast_prediction import FastPredictionMixin
 
@@ -35,29 +37,28 @@ class DeepLabV3(PublishedWeightsMixin, FastPredictionMixin, EncoderDecoder):
         decode_head: Config of the head, :class:`ImagePoolASPPHead` or any other. Without
             ``in_channels``, here as in ``auxiliary_head``, a head takes what its maps have.
         neck: Config of :class:`CascadeNeck` or any other neck.
-        output_stride: One for both, or ``dict(train=16, test=8)``, the paper's best.
-            Default: 16.
+        output_stride: One for both, or ``dict(train=16, test=8)``, the paper's best. Default: 16.
         freeze_bn: Freeze statistics *and* affine parameters of every BN of the network for
             good, as in the paper's second training stage (section 4.1). mmseg's ``norm_eval``
             freezes only the backbone's statistics. Default: False.
         channels_last: Store weights and maps in channels_last, and let every convolution
-            be a :class:`ValidTapConv2d`, which helps on a CPU: often faster. Default: False.
+            be a :class:`ValidTapConv2d`, which changes rounding only. Default: where there is no
+            GPU, since on a CPU a training step is 1.1 to 1.4 times as fast (docs/benchmarks.md);
+            the log says so. On a GPU it was not measured.
         compile_backbone: Compile the backbone in place, which keeps all keys of the
             state dict: True, or the options of ``torch.compile``. (The runner's own ``compile``
             compiles the whole training step anew in every iteration.) Default: False.
-        new_classifier: What to do with a checkpoint of another number of classes: False
-            refuses it, True takes all but the classifiers, to fine-tune on other classes.
-            Default: False.
+        new_classifier: What to do with a checkpoint of another number of classes: False refuses it,
+            True takes all but the classifiers, to fine-tune on other classes. Default: False.
         test_cfg: How images are evaluated, as in ``EncoderDecoder``. Default:
             ``dict(mode='whole')``, the paper's; mmseg has none and fails at the first validation.
         **kwargs: As of mmseg's ``EncoderDecoder``.
 
     Raises:
-        ValueError: For an illegal output_stride; if a part's config names another output_stride;
-            if a head has other ``in_channels`` than its maps, another ``ignore_index`` than the
-            other heads, or a softmax over one class;
-            if the backbone has no ``set_output_stride``; when a checkpoint with another number of
-            classes is loaded.
+        ValueError: For an illegal output_stride; if a part's config names another output_stride; if
+            a head has other ``in_channels`` than its maps, another ``ignore_index`` than the other
+            heads, or a softmax over one class; if the backbone has no ``set_output_stride``; when a
+            checkpoint with another number of classes is loaded.
     """
 
     def __init__(
@@ -67,13 +68,20 @@ class DeepLabV3(PublishedWeightsMixin, FastPredictionMixin, EncoderDecoder):
         neck: dict | None = None,
         output_stride: int | Mapping[str, int] = 16,
         freeze_bn: bool = False,
-        channels_last: bool = False,
+        channels_last: bool | None = None,
         compile_backbone: bool | Mapping = False,
         new_classifier: bool = False,
         test_cfg: dict | None = None,
         **kwargs,
     ):
-        self.output_strides = self._train_and_test(output_stride)
+        if not isinstance(output_stride, Mapping):
+            output_stride = dict(train=output_stride, test=output_stride)
+        if set(output_stride) != {'train', 'test'}:
+            raise ValueError(
+                'output_stride must be one number or dict(train=..., test=...), '
+                f'but got {dict(output_stride)}.'
+            )
+        self.output_strides = {k: atrous.check_output_stride(n) for k, n in output_stride.items()}
         for name, part in dict(backbone=backbone, neck=neck, decode_head=decode_head).items():
             own = (part or {}).get('output_stride')
             if own is not None and own not in self.output_strides.values():
@@ -99,22 +107,15 @@ class DeepLabV3(PublishedWeightsMixin, FastPredictionMixin, EncoderDecoder):
         # evaluation first: an output_stride that does not fit is found now, not after training
         self.eval()
         self.train()
+        if channels_last is None and get_device() == 'cpu':
+            channels_last = True
+            print_log('On a CPU: channels_last; model.channels_last=False turns it off.', 'current')
+        self._layout = torch.channels_last if channels_last else torch.contiguous_format
+        self.to(memory_format=self._layout)
         if channels_last:
-            self.to(memory_format=torch.channels_last)
             speed_up_convs(self)
         if compile_backbone is not False:
             self.backbone.compile(**({} if compile_backbone is True else compile_backbone))
-
-    @staticmethod
-    def _train_and_test(output_stride: int | Mapping[str, int]) -> dict:
-        if not isinstance(output_stride, Mapping):
-            output_stride = dict(train=output_stride, test=output_stride)
-        if set(output_stride) != {'train', 'test'}:
-            raise ValueError(
-                'output_stride must be one number or dict(train=..., test=...), '
-                f'but got {dict(output_stride)}.'
-            )
-        return {mode: atrous.check_output_stride(n) for mode, n in output_stride.items()}
 
     @property
     def output_stride(self) -> int:
@@ -124,12 +125,11 @@ class DeepLabV3(PublishedWeightsMixin, FastPredictionMixin, EncoderDecoder):
     def train(self, mode: bool = True) -> 'DeepLabV3':
         """Set training or evaluation mode, and with it the output_stride; BN stays frozen."""
         super().train(mode)
-        cascade = self.with_neck and hasattr(self.neck, 'set_output_stride')
-        if cascade:
+        of_backbone = self.output_stride
+        if self.with_neck and hasattr(self.neck, 'set_output_stride'):
             self.neck.set_output_stride(self.output_stride)
-            self.backbone.set_output_stride(atrous.block_output_stride(self.output_stride, 4))
-        else:
-            self.backbone.set_output_stride(self.output_stride)
+            of_backbone = atrous.block_output_stride(self.output_stride, 4)
+        self.backbone.set_output_stride(of_backbone)
         for head in self._heads().values():
             if hasattr(head, 'set_output_stride'):
                 head.set_output_stride(self.output_stride)
@@ -188,31 +188,29 @@ class DeepLabV3(PublishedWeightsMixin, FastPredictionMixin, EncoderDecoder):
 
     def init_weights(self) -> None:
         """Initialise, then start the cascade from block4 where the neck asks for it."""
+        # random numbers are drawn in the order of memory: a seed gives the same in both layouts
+        self.to(memory_format=torch.contiguous_format)
         super().init_weights()
+        self.to(memory_format=self._layout)
         if self.with_neck and getattr(self.neck, 'copy_block4', False):
             self.neck.load_block4(self.backbone.layer4)
 
     def encode_decode(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
-        """Logits at the size of the images.
-
-        Args:
-            inputs: Normalised images, (N, 3, H, W).
-            batch_img_metas: Meta information, as in ``EncoderDecoder``.
-
-        Returns:
-            Logits, (N, num_classes, H, W).
-        """
+        """Logits, (N, num_classes, H, W), of normalised images, (N, 3, H, W)."""
         height, width = inputs.shape[2:]
         inputs = self.pad(inputs)
         # the head upsamples to what the metas name as the size of the image
         batch_img_metas = [dict(meta, img_shape=inputs.shape[2:]) for meta in batch_img_metas]
-        logits = super().encode_decode(inputs, batch_img_metas)
+        if self._network:
+            logits = self.decode_head.predict_by_feat(self._network(inputs), batch_img_metas)
+        else:
+            logits = super().encode_decode(inputs, batch_img_metas)
         return logits[:, :, :height, :width]
 
     def pad(self, inputs: Tensor) -> Tensor:
         """Pad images, (N, 3, H, W), to where corners of logits and pixels coincide; see above."""
         if not self.align_corners:
             return inputs
-        height, width = inputs.shape[2:]
-        legal = [atrous.aligned_size(size, self.output_stride) for size in (height, width)]
-        return F.pad(inputs, (0, legal[1] - width, 0, legal[0] - height))
+        sides = inputs.shape[2:]
+        down, right = (atrous.aligned_size(side, self.output_stride) - side for side in sides)
+        return F.pad(inputs, (0, right, 0, down))

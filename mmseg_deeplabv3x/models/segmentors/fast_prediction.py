@@ -2,17 +2,60 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import nullcontext
+from importlib.util import find_spec
+
 import torch
+from mmengine.logging import print_log
 from mmengine.structures import PixelData
 from mmseg.models import SegDataPreProcessor
 from mmseg.structures import SegDataSample
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...ops import upsampled_argmax
 from ..channels_last_preprocessor import ChannelsLastPreProcessor
-from ..layers.fuse_conv_bn import fuse_conv_bn
-from ..layers.rebuild import rebuild
-from ..layers.valid_tap_conv import speed_up_convs
+from ..layers.surgery import fuse_conv_bn, rebuild, speed_up_convs
+from ..openvino_network import OpenVINONetwork
+
+PRECISIONS = dict(fp32=None, bf16=torch.bfloat16, fp16=torch.float16)
+FAST_RUNTIMES = ('openvino', 'torch')
+
+
+def is_on_cpu(model: nn.Module) -> bool:
+    """Whether all parameters of a model are on the CPU."""
+    return all(parameter.device.type == 'cpu' for parameter in model.parameters())
+
+
+def speed_up(model: nn.Module, precision: str, runtime: str | None, **how) -> None:
+    """Call a model's ``speed_up()``, and log what computes and how long the start took.
+
+    ``runtime`` is what computes on a CPU, one of ``FAST_RUNTIMES``. None is OpenVINO where it is
+    installed and can convert the network, since it was measured to be the fastest. Precision 'fp16'
+    on a CPU, and OpenVINO where it is not installed or the model not on a CPU, are ValueErrors.
+    """
+    on_cpu, installed = is_on_cpu(model), find_spec('openvino') is not None
+    if on_cpu and precision == 'fp16':
+        raise ValueError("precision 'fp16' needs a GPU: use 'bf16' on a CPU.")
+    if runtime == 'openvino' and not (on_cpu and installed):
+        raise ValueError(
+            "runtime 'openvino' computes on a CPU, where `pip install openvino` was run: leave it "
+            'out, or hide the GPU by CUDA_VISIBLE_DEVICES=.'
+        )
+    computes = runtime or ('openvino' if on_cpu and installed else 'torch')
+    start = time.perf_counter()
+    try:
+        model.speed_up(precision=precision, openvino=computes == 'openvino', **how)
+    except Exception as error:  # whatever their converters raise
+        if runtime or computes == 'torch':
+            raise
+        first = str(error).strip().partition('\n')[0]
+        print_log(f'OpenVINO cannot convert this network: {first}', 'current')
+        computes = 'torch'
+    seconds = time.perf_counter() - start
+    print_log(
+        f'--fast: {computes} computes in {precision}, after a start of {seconds:.1f} s.', 'current'
+    )
 
 
 class FastPredictionMixin:
@@ -21,9 +64,11 @@ class FastPredictionMixin:
     Nothing changes until :meth:`speed_up` is called, and predictions stay the same up to rounding.
     """
 
-    _speed = None
+    _speed = _network = _dtype = None
 
-    def speed_up(self, probabilities: bool = False) -> FastPredictionMixin:
+    def speed_up(
+        self, probabilities: bool = False, precision: str = 'fp32', openvino: bool = False
+    ) -> FastPredictionMixin:
         """Prepare for prediction, once and for all.
 
         BN is folded into the convolutions before it and weights are stored in channels_last. On a
@@ -33,9 +78,16 @@ class FastPredictionMixin:
 
         Args:
             probabilities: Whether predictions keep ``seg_logits``. Default: False.
+            precision: What the network computes in: 'fp32', 'bf16' or 'fp16' (GPU only). Default:
+                'fp32'.
+            openvino: Whether :class:`.OpenVINONetwork` takes the network's place, on a CPU. It is
+                faster, after a start of some seconds (``docs/benchmarks.md``). Default: False.
 
         Returns:
             The segmentor, in evaluation mode.
+
+        Raises:
+            Exception: As of :class:`.OpenVINONetwork`; then PyTorch goes on computing.
         """
         self.eval()
         if self._speed is None:
@@ -45,41 +97,43 @@ class FastPredictionMixin:
             if type(self.data_preprocessor) is SegDataPreProcessor:
                 self.data_preprocessor = rebuild(ChannelsLastPreProcessor, self.data_preprocessor)
         self._speed = 'probabilities' if probabilities else 'classes'
+        self._dtype = PRECISIONS[precision]
+        self._network = None  # what is exported
+        self._network = OpenVINONetwork(self, precision) if openvino else None
         return self
 
     def train(self, mode: bool = True):
-        """Set training or evaluation mode.
-
-        Raises:
-            RuntimeError: In training mode, after :meth:`speed_up`.
-        """
+        """Set training or evaluation mode; training after :meth:`speed_up` is a RuntimeError."""
         if mode and self._speed is not None:
             raise RuntimeError('After speed_up() there is no BN: train a model built anew.')
         return super().train(mode)
 
     def predict(self, inputs: Tensor, data_samples: list[SegDataSample] | None = None):
-        """Predict a batch, as in ``EncoderDecoder``.
+        """Predict normalised images, (N, 3, H, W), as in ``EncoderDecoder``.
 
-        Args:
-            inputs: Normalised images, (N, 3, H, W).
-            data_samples: Their meta information.
-
-        Returns:
-            Each with ``pred_sem_seg``, (1, H, W), and, unless only classes are
-            wanted after :meth:`speed_up`, ``seg_logits``, (num_classes, H, W).
+        A result has ``pred_sem_seg``, (1, H, W), and, unless only classes are wanted after
+        :meth:`speed_up`, ``seg_logits``, (num_classes, H, W).
         """
         if self._speed is not None:
             inputs = inputs.contiguous(memory_format=torch.channels_last)
-        if self._speed != 'classes' or not self._native(inputs, data_samples):
+        autocast = torch.autocast(inputs.device.type, self._dtype) if self._dtype else nullcontext()
+        with autocast:
+            if self._speed == 'classes' and self._native(inputs, data_samples):
+                return self._predict_classes(inputs, data_samples)
             return super().predict(inputs, data_samples)
-        size = inputs.shape[2:]
+
+    def _predict_classes(self, inputs, data_samples):
         padded = self.pad(inputs)
-        logits = self.decode_head(self.extract_feat(padded))
-        classes = upsampled_argmax(logits, padded.shape[2:], self.align_corners, keep=size)
+        sizes = padded.shape[2:], self.align_corners, inputs.shape[2:]
+        classes = upsampled_argmax(self._forward(padded), *sizes)
         samples = data_samples or [SegDataSample() for _ in classes]
         for sample, found in zip(samples, classes):
             sample.pred_sem_seg = PixelData(data=found[None])
         return samples
+
+    def _forward(self, inputs: Tensor, data_samples: list[SegDataSample] | None = None) -> Tensor:
+        """Logits at 1/output_stride."""
+        return self._network(inputs) if self._network else super()._forward(inputs, data_samples)
 
     def _native(self, inputs, data_samples) -> bool:
         """Whether predictions are at the size of the inputs, and are more than a threshold."""

@@ -49,6 +49,12 @@ def loaded(model, checkpoint, training=False, resume=False, other_classes=False,
     return model.state_dict()
 
 
+def test_a_users_model_with_a_dataset_meta_is_no_exported_file():
+    model = build(STOCK)
+    model.dataset_meta = dict(classes=('other',))
+    CheckedLoadHook(training=False).before_run(SimpleNamespace(model=model))
+
+
 @pytest.fixture
 def lines():
     """What the log says."""
@@ -102,6 +108,27 @@ def test_what_does_not_fit_is_not_evaluated_and_not_resumed(cfg, spoil, resume):
     checkpoint = dict(state_dict=spoil(dict(model.state_dict())))
     with pytest.raises(ValueError, match=r'^some/w\.pth[^\n]*\.$'):
         loaded(model, checkpoint, training=resume, resume=resume)
+
+
+@pytest.mark.parametrize('cfg', [STOCK, OURS], ids=['stock', 'ours'])
+@pytest.mark.parametrize(
+    'change,message',
+    [
+        (
+            lambda s: s | {'auxiliary_head.conv_seg.bias': torch.zeros(3)},
+            'bias is not in the model',
+        ),
+        (
+            lambda s: {k: s[k] for k in s if 'layer4.0.bn1.num' not in k},
+            'batches_tracked is missing',
+        ),
+    ],
+)
+def test_a_run_is_resumed_with_exactly_its_own_model(cfg, change, message):
+    state = dict(build(cfg).state_dict())
+    with pytest.raises(ValueError, match=message):
+        loaded(build(cfg), dict(state_dict=change(state)), training=True, resume=True)
+    loaded(build(cfg), dict(state_dict=change(state)), training=True)  # to start from, it is good
 
 
 def test_an_evaluation_needs_no_auxiliary_head_and_a_resumed_run_does():

@@ -10,13 +10,13 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import DefaultSampler, InfiniteSampler
 from mmengine.runner import IterBasedTrainLoop
-from torch.utils.data import DataLoader
+from torch.utils.data import BatchSampler, DataLoader, SequentialSampler
 
 from mmseg_deeplabv3x.cli import train as cli_train
 from mmseg_deeplabv3x.datasets.samplers import seeded_infinite_sampler
-from mmseg_deeplabv3x.engine import ExactResumeHook
-from mmseg_deeplabv3x.engine.checkpoints import resume_conditions as resume_conditions
 from mmseg_deeplabv3x.engine.checkpoints.resume import read_checkpoint
+from mmseg_deeplabv3x.engine.hooks import ExactResumeHook, exact_resume_hook
+from mmseg_deeplabv3x.engine.hooks.exact_resume_hook import resume_conditions
 
 BATCH = 2
 
@@ -97,12 +97,17 @@ def test_the_resumed_run_is_the_unbroken_one_bit_by_bit(train, unbroken, num_wor
 
 CARRIED = {
     'two_iterations_a_step': {'optim_wrapper.accumulative_counts': 2},
+    'loss_scale': {
+        'optim_wrapper.type': 'AmpOptimWrapper',
+        'optim_wrapper.dtype': 'bfloat16',
+        'optim_wrapper.loss_scale': dict(init_scale=4.0, growth_interval=2),
+    },
     'average': {'custom_hooks': [dict(type='ExactResumeHook'), dict(type='EMAHook', momentum=0.3)]},
 }
 
 
 @pytest.mark.parametrize('name', CARRIED)
-def test_whatever_else_a_run_carries_is_resumed_within_a_step(train, name):
+def test_whatever_else_a_run_carries_is_resumed_within_a_step(train, name, amp_on_cpu):
     changes = {'default_hooks.checkpoint.interval': 1, **CARRIED[name]}
     whole = train(name, **changes)
     rest = train(f'{name}_resumed', start=whole[1], **changes)
@@ -110,7 +115,10 @@ def test_whatever_else_a_run_carries_is_resumed_within_a_step(train, name):
     for part in {'state_dict', 'ema_state_dict', 'optimizer', 'gradients'} & expected.keys():
         assert same(found[part], expected[part]), part
     pending = [bool(read_checkpoint(str(whole[i]))['gradients']) for i in (1, 2, 3, 4)]
-    assert pending == [name != 'average', False, name != 'average', False]
+    within = name == 'two_iterations_a_step'
+    assert pending == [within, False, within, False]
+    scaled = expected['optimizer'].get('loss_scaler', {}).get('scale')
+    assert scaled == (16.0 if name == 'loss_scale' else None)  # doubled after each second step
 
 
 def test_the_validation_that_was_due_is_run_first_and_early_stopping_counts_on(train):
@@ -171,7 +179,7 @@ def go_on(monkeypatch, checkpoint, processes=1, batch=BATCH, seed=3, iterations=
 
     Gives the images of each iteration, the next checkpoint, and what a process logs.
     """
-    monkeypatch.setattr(resume_conditions, 'get_world_size', lambda: processes)
+    monkeypatch.setattr(exact_resume_hook, 'get_world_size', lambda: processes)
     start = checkpoint['meta']['iter'] if checkpoint else 0
     images = [[] for _ in range(iterations)]
     for rank in range(processes):
@@ -239,7 +247,7 @@ def test_of_a_sampler_that_ends_no_place_is_told(monkeypatch):
         hooks=[],
     )
     hook = ExactResumeHook()
-    saved = dict(resume_conditions.resume_conditions(loader), processes=8)
+    saved = dict(resume_conditions(loader), processes=8)
     hook.after_load_checkpoint(runner, dict(meta=dict(exact_resume=dict(setting=saved, seen=64))))
     hook.before_train(runner)
     assert 'processes 8 -> 1. Learning rate and schedule go on as saved; bit' in lines[0]
@@ -261,3 +269,18 @@ def test_random_numbers_follow_from_seed_process_and_iteration(monkeypatch):
     torch.rand(5)
     assert found == [drawn(monkeypatch, **key) for key in keys]
     assert len(set(found)) == 4
+
+
+def test_the_conditions_of_a_run_are_plain_values():
+    loader = DataLoader(range(5), batch_size=2, sampler=InfiniteSampler(range(5), seed=7))
+    conditions = resume_conditions(loader)
+    assert conditions == {
+        'processes': 1,
+        'images per iteration': 2,
+        'seed of the data': 7,
+        'torch': torch.__version__,
+    }
+    assert {type(value) for value in conditions.values()} == {int, str}
+    batches = BatchSampler(SequentialSampler(range(5)), 2, False)
+    conditions = resume_conditions(DataLoader(range(5), batch_sampler=batches))
+    assert (conditions['images per iteration'], conditions['seed of the data']) == (0, None)

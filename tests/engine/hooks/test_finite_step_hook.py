@@ -1,7 +1,4 @@
-from __future__ import annotations
-
 import logging
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,17 +7,19 @@ from mmengine.logging import MessageHub
 from mmengine.optim import OptimWrapper
 from torch import nn
 
-from mmseg_deeplabv3x.engine import FiniteStepHook
+from mmseg_deeplabv3x.engine.hooks import FiniteStepHook
 
 
 class Training:
     """What the hook needs of a runner, and iterations on inputs of one's choice."""
 
-    def __init__(self, wrapper=OptimWrapper, max_in_a_row=3, hook=True, **kwargs):
+    def __init__(self, wrapper=OptimWrapper, max_in_a_row=3, hook=True, fused=False, **kwargs):
         torch.manual_seed(0)
         self.model = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2))
-        optimizer = torch.optim.SGD(self.model.parameters(), lr=0.1, momentum=0.9, weight_decay=0.1)
-        self.optim_wrapper = wrapper(optimizer, **kwargs)
+        optimizer = torch.optim.SGD(
+            self.model.parameters(), lr=0.1, momentum=0.9, weight_decay=0.1, fused=fused
+        )
+        self.optim_wrapper = wrapper(optimizer=optimizer, **kwargs)
         self.message_hub = MessageHub.get_instance('finite_step')
         self.logger = logging.getLogger('finite_step')
         self.iter = 0
@@ -94,30 +93,18 @@ def test_one_bad_part_spoils_an_accumulated_step_and_its_statistics():
     assert not same(before, training.state())
 
 
-class Scaled(OptimWrapper):
-    """Skips steps that overflow as mmengine's AmpOptimWrapper does, which needs a GPU."""
-
-    scale = 4.0
-
-    def step(self, **kwargs):
-        gradients = [p.grad for group in self.optimizer.param_groups for p in group['params']]
-        if all(gradient.isfinite().all() for gradient in gradients):
-            super().step(**kwargs)
-        else:
-            self.scale /= 2
-
-    @property
-    def loss_scaler(self):
-        return SimpleNamespace(get_scale=lambda: self.scale)
-
-
-def test_steps_that_the_loss_scale_skips_do_not_count_while_it_can_be_lowered():
-    training = Training(Scaled, max_in_a_row=1)
+@pytest.mark.parametrize('fused', [False, True])
+def test_amp_finds_its_loss_scale_with_any_optimizer(amp_on_cpu, fused):
+    """A fused optimizer takes the step itself that the scaler else leaves out."""
+    training = Training(amp_on_cpu, max_in_a_row=1, fused=fused, loss_scale=dict(init_scale=4.0))
     training.step()
     before = training.state()
-    for _ in range(2):  # down to a scale of 1
+    for scale in (2.0, 1.0):
         training.step(float('inf'))
         assert same(before, training.state())
+        assert training.optim_wrapper.loss_scaler.get_scale() == scale
+    training.step()
+    assert not same(before, training.state())
     with pytest.raises(FloatingPointError):
         training.step(float('inf'))
 

@@ -9,7 +9,7 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from PIL import Image
 
-from mmseg_deeplabv3x.engine import FolderVisualizationHook
+from mmseg_deeplabv3x.engine.hooks import FolderVisualizationHook
 from mmseg_deeplabv3x.visualization import LegendVisualizer
 
 

@@ -16,7 +16,7 @@ from mmengine.runner import CheckpointLoader, Runner, find_latest_checkpoint
 from mmengine.runner._flexible_runner import FlexibleRunner
 from torch.utils.data import DataLoader
 
-from mmseg_deeplabv3x.engine import CheckpointBackend, SafeCheckpointHook  # noqa: F401
+from mmseg_deeplabv3x.engine.checkpoints import CheckpointBackend
 from mmseg_deeplabv3x.engine.checkpoints.resume import newest_checkpoint
 
 names = map('run{}'.format, itertools.count())

@@ -8,6 +8,7 @@ from mmengine.model import MMDistributedDataParallel
 from mmseg.registry import HOOKS
 
 from mmseg_deeplabv3x.engine.hooks import speed_up_hook
+from mmseg_deeplabv3x.models.segmentors import fast_prediction
 
 
 @pytest.fixture(autouse=True)
@@ -21,12 +22,71 @@ def kept(monkeypatch):
 class Model(torch.nn.Module):
     calls = 0
 
-    def speed_up(self):
+    def speed_up(self, precision, openvino):
         self.calls += 1
+        self.how = precision, openvino
+        if openvino and self.fails:
+            raise RuntimeError('no such operation\nand more')
+
+    fails = False
 
 
-def before_test(model):
-    HOOKS.build(dict(type='SpeedUpHook')).before_test(SimpleNamespace(model=model))
+def before_test(model, **cfg):
+    HOOKS.build(dict(type='SpeedUpHook', **cfg)).before_test(SimpleNamespace(model=model))
+
+
+@pytest.fixture(params=[True, False])
+def installed(monkeypatch, request):
+    """Whether OpenVINO is pretended to be there."""
+    monkeypatch.setattr(fast_prediction, 'find_spec', lambda name: request.param or None)
+    return request.param
+
+
+@pytest.fixture
+def said(monkeypatch):
+    lines = []
+    monkeypatch.setattr(fast_prediction, 'print_log', lambda text, logger: lines.append(text))
+    return lines
+
+
+def test_openvino_computes_where_it_is_installed(installed, said):
+    model = Model()
+    before_test(model, precision='bf16')
+    assert model.how == ('bf16', installed)
+    before_test(model, runtime='torch')
+    assert model.how == ('fp32', False)
+    names = [line.split()[1] for line in said]
+    assert names == ['openvino' if installed else 'torch', 'torch']
+
+
+def test_openvino_is_for_a_cpu_alone():
+    model = Model()
+    model.weight = torch.nn.Parameter(torch.empty(1, device='meta'))
+    before_test(model)
+    assert model.how == ('fp32', False)
+    with pytest.raises(ValueError, match="'openvino' computes on a CPU"):
+        before_test(model, runtime='openvino')
+
+
+def test_openvino_that_is_asked_for_and_not_installed_is_one_sentence(monkeypatch):
+    monkeypatch.setattr(fast_prediction, 'find_spec', lambda name: None)
+    with pytest.raises(ValueError, match='pip install openvino'):
+        before_test(Model(), runtime='openvino')
+
+
+def test_a_network_that_openvino_cannot_convert_runs_by_pytorch(monkeypatch, said):
+    monkeypatch.setattr(fast_prediction, 'find_spec', lambda name: True)
+    model = Model()
+    model.fails = True
+    before_test(model)
+    assert said[0].endswith('no such operation') and said[1].startswith('--fast: torch computes')
+    with pytest.raises(RuntimeError, match='no such operation'):
+        before_test(model, runtime='openvino')
+
+
+def test_float16_on_a_cpu_is_refused():
+    with pytest.raises(ValueError, match='fp16.*bf16'):
+        before_test(Model(), precision='fp16')
 
 
 def test_speeds_up(kept):

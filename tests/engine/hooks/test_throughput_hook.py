@@ -10,8 +10,7 @@ from mmengine.logging import MessageHub
 from mmengine.runner import LogProcessor
 
 from mmseg_deeplabv3x.cli import train as cli_train
-from mmseg_deeplabv3x.engine import ThroughputHook
-from mmseg_deeplabv3x.engine.hooks import throughput_hook
+from mmseg_deeplabv3x.engine.hooks import ThroughputHook, throughput_hook
 
 WINDOW = 10
 

@@ -8,7 +8,7 @@ from mmengine.optim import LinearLR, OptimWrapper, PolyLR
 from mmengine.runner import Runner
 from torch import nn
 
-from mmseg_deeplabv3x.engine import DeepLabPolyLR
+from mmseg_deeplabv3x.engine.schedulers import DeepLabPolyLR
 
 MAX_ITER = 30000
 

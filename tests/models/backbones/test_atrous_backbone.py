@@ -2,11 +2,13 @@
 
 import copy
 import pickle
+import warnings
 
 import pytest
 import torch
 from mmseg.registry import MODELS
-from torch import nn
+from torch import distributed, nn
+from torch.nn.parallel import DistributedDataParallel
 
 BN = dict(type='BN')
 STDC = dict(
@@ -101,17 +103,18 @@ def test_split_attention_is_exact_but_for_its_mean_over_the_map(build, relative_
 @pytest.mark.parametrize('name', ['resnet18', 'resnet50', 'resnet_v1c'])
 @pytest.mark.parametrize('units', [None, (1, 2, 4)])
 @pytest.mark.parametrize('output_stride', [8, 16, 32])
-def test_agrees_with_atrous_resnet(build, relative_error, name, units, output_stride):
+@pytest.mark.parametrize('contract', [True, False])
+def test_agrees_with_atrous_resnet(build, relative_error, name, units, output_stride, contract):
     cfg = dict(EXACT[name])
     multi_grid = units and units[: 2 if cfg['depth'] == 18 else 3]
-    wrapped = atrous(build, cfg, output_stride=output_stride, multi_grid=multi_grid)
+    dial = dict(output_stride=output_stride, multi_grid=multi_grid, contract_dilation=contract)
+    wrapped = atrous(build, cfg, **dial)
     resnet = build(
         type='AtrousResNet',
         depth=cfg['depth'],
         base_channels=8,
         deep_stem=cfg['type'] == 'ResNetV1c',
-        output_stride=output_stride,
-        multi_grid=multi_grid,
+        **dial,
     )
     assert list(wrapped.state_dict()) == list(resnet.state_dict())
     resnet.load_state_dict(wrapped.state_dict())
@@ -169,6 +172,27 @@ def test_out_indices_and_activation_checkpointing(build):
         maps[-1].sum().backward()
         gradients.append(net.layer4[0].conv2.weight.grad)
     torch.testing.assert_close(gradients[1], gradients[0])
+
+
+def test_under_ddp_with_batches_of_all_processes(build, tmp_path):
+    net = atrous(build, EXACT['resnet_v1d'], output_stride=16)
+    alone = copy.deepcopy(net)
+    image = torch.randn(2, 3, 65, 64)
+    store = distributed.FileStore(str(tmp_path / 'store'), 1)
+    distributed.init_process_group('gloo', store=store, rank=0, world_size=1)
+    try:
+        parallel = DistributedDataParallel(net)
+        net.set_output_stride(8)
+        maps = parallel(image)
+        sum(x.mean() for x in maps).backward()
+    finally:
+        distributed.destroy_process_group()
+    alone.set_output_stride(8)
+    sum(x.mean() for x in alone(image)).backward()
+    for found, expected in zip(net.parameters(), alone.parameters()):
+        torch.testing.assert_close(found.grad, expected.grad)
+    nn.SyncBatchNorm.convert_sync_batchnorm(net)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in net.network.modules())
 
 
 @pytest.mark.parametrize('copied', [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
@@ -251,3 +275,18 @@ def test_exports_with_any_size(build, relative_error, name):
 def test_errors(build, output_stride, message):
     with pytest.raises(ValueError, match=message):
         atrous(build, RESNET, output_stride=output_stride)
+
+
+@pytest.mark.parametrize('size,warns', [((65, 97), False), ((64, 97), True), ((80, 80), True)])
+def test_a_crop_that_padding_same_shifts_is_told(build, size, warns):
+    net = atrous(build, dict(type='MobileNetV3'), output_stride=8)
+    image = torch.randn(2, 3, *size)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter('always')
+        net.eval()(image)
+        assert not caught
+        net.train()
+        net(image), net(image)
+    told = [str(w.message) for w in caught if 'TensorFlow' in str(w.message)]
+    assert len(told) == warns
+    assert all(f'images of {size}' in text and '8 k + 1' in text for text in told)

@@ -7,6 +7,8 @@ import torch
 from mmseg.registry import MODELS
 from torch import nn
 
+from mmseg_deeplabv3x.models.openvino_network import OpenVINONetwork
+
 timm = pytest.importorskip('timm', reason='timm is not installed: install the extra timm')
 
 EXACT = [
@@ -83,7 +85,12 @@ def error(fine, coarse):
 @torch.no_grad()
 def test_finer_maps_subsampled_are_the_plain_networks(wrapped, name):
     net, plain = wrapped(name, output_stride=8)
-    for size in [(128, 96)] if name == 'dla34' else [(129, 97), (128, 96)]:
+    sizes = [(129, 97), (128, 96)]
+    if name == 'dla34':
+        sizes = sizes[1:]
+    if name.startswith('tf_'):  # at even sides the plain one's windows are off the centre
+        sizes = [(129, 97), (161, 65)]
+    for size in sizes:
         image = torch.randn(1, 3, *size)
         expected = plain(image)
         for output_stride in (8, 32, 16):
@@ -96,11 +103,23 @@ def test_finer_maps_subsampled_are_the_plain_networks(wrapped, name):
                 assert found[-1].shape[-1] > expected[-1].shape[-1]
 
 
+@pytest.mark.parametrize('output_stride', [8, 16])
+@torch.no_grad()
+def test_with_same_padding_the_place_of_a_map_does_not_depend_on_the_size(wrapped, output_stride):
+    net, _ = wrapped('tf_efficientnet_lite0', output_stride=output_stride)
+    image = torch.randn(1, 3, 32 * 20 + 1, 65)
+    tall = net(image)[-1][:, :, : 64 // output_stride]
+    for rows in (32 * 19 + 1, 32 * 19 + 17, 32 * 18 + 9):  # an odd and even number of rows of maps
+        if rows % output_stride == 1:
+            low = net(image[:, :, :rows])[-1][:, :, : 64 // output_stride]
+            assert (low - tall).abs().max() < 1e-3 * tall.abs().max()
+
+
 @pytest.mark.parametrize('name', GLOBAL)
 @torch.no_grad()
 def test_networks_with_global_means_are_exact_but_for_these(wrapped, name):
     net, plain = wrapped(name, output_stride=8)
-    image = torch.randn(1, 3, 225, 256)
+    image = torch.randn(1, 3, 225, 257 if name.startswith('tf_') else 256)
     assert 1e-7 < error(net(image)[-1], plain(image)[-1]) < 0.2
     for key, parameter in net.named_parameters():
         if key.endswith(GLOBAL[name]):
@@ -200,3 +219,45 @@ def test_weights_of_a_file_are_loaded_before(tmp_path):
     net.init_weights()
     for name, value in source.state_dict().items():
         assert torch.equal(net.state_dict()[f'timm_model.{name}'], value)
+
+
+def kept_and_gradients(net, image):
+    """How many numbers are kept for the gradient, and the gradients."""
+    kept = []
+
+    def keep(tensor):
+        kept.append(tensor.numel())
+        return tensor
+
+    net.zero_grad()
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        loss = net(image)[-1].mean()
+    loss.backward()
+    return sum(kept), [parameter.grad for parameter in net.parameters()]
+
+
+def test_activation_checkpointing_of_timm(wrapped):
+    net, _ = wrapped('resnet26t', output_stride=8)
+    image = torch.randn(1, 3, 65, 65)
+    plain, expected = kept_and_gradients(net, image)
+    net.timm_model.set_grad_checkpointing()
+    kept, found = kept_and_gradients(net, image)
+    assert kept < 0.8 * plain
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize('output_stride', [8, 32])
+def test_padding_that_depends_on_the_size_goes_to_openvino(wrapped, output_stride):
+    pytest.importorskip('openvino', reason='needs the extra deploy')
+    net, _ = wrapped('tf_efficientnet_lite0', output_stride=output_stride)
+    last = nn.Sequential(net, LastMap()).eval()
+    network = OpenVINONetwork(last)
+    for size in ((65, 97), (70, 92)):
+        images = torch.randn(2, 3, *size)
+        with torch.no_grad():
+            torch.testing.assert_close(network(images), last(images), rtol=1e-3, atol=1e-3)
+
+
+class LastMap(nn.Module):
+    def forward(self, maps):
+        return maps[-1]

@@ -5,11 +5,13 @@ import torch
 import torch.nn.functional as F
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
+from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmseg_deeplabv3x.atrous import aspp_rates
+from mmseg_deeplabv3x.models.heads.image_pool_aspp_head import GlobalMean2d
 
 
 @pytest.fixture
@@ -255,3 +257,33 @@ def test_one_output_channel_is_trained_by_a_sigmoid(head):
 def test_rates_that_are_none_are_named(build, rates):
     with pytest.raises(ValueError, match='^rates are those of the 3x3 branches'):
         build(type='ImagePoolASPPHead', in_channels=4, num_classes=2, rates=rates)
+
+
+# ---- GlobalMean2d
+
+
+@pytest.mark.parametrize('memory_format', [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize('size', [(1, 1), (5, 7), (33, 33)])
+def test_equals_adaptive_average_pooling(size, memory_format):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(2, 3, *size, dtype=torch.float64, generator=generator)
+    x = x.to(memory_format=memory_format).requires_grad_()
+    upstream = torch.randn(2, 3, 1, 1, dtype=torch.float64, generator=generator)
+    results = []
+    for pool in (GlobalMean2d(), nn.AdaptiveAvgPool2d(1)):
+        y = pool(x)
+        results.append((y, *torch.autograd.grad(y, x, upstream)))
+    for mine, reference in zip(*results):
+        torch.testing.assert_close(mine, reference, rtol=1e-12, atol=1e-12)
+
+
+def test_the_gradient_is_no_map():
+    x = torch.randn(2, 3, 5, 7).requires_grad_()
+    (gradient,) = torch.autograd.grad(GlobalMean2d()(x).sum(), x)
+    assert gradient.shape == x.shape and gradient.stride()[2:] == (0, 0)
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_half_precision_neither_overflows_nor_changes_its_type(dtype):
+    y = GlobalMean2d()(torch.full((1, 2, 64, 64), 100.0, dtype=dtype))
+    assert y.dtype == dtype and y.flatten().tolist() == [100, 100]

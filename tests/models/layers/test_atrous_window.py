@@ -7,7 +7,7 @@ import torch
 from mmseg.registry import MODELS
 from torch import nn
 
-from mmseg_deeplabv3x.models.layers.atrous_window import AtrousAvgPool2d
+from mmseg_deeplabv3x.models.layers.atrous_window import AtrousAvgPool2d, window_padding
 
 
 class Network(nn.Module):
@@ -65,3 +65,15 @@ def test_is_exact_at_every_size(layer):
             found = subsampled(net(image), expected)
             torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
         assert torch.equal(found, expected) or layer.padding in ('same', 'valid')
+
+
+@pytest.mark.parametrize('kernel', [2, 3, 5])
+@pytest.mark.parametrize('rate', [1, 2])
+def test_same_padding_is_centred_where_the_stride_is_removed(kernel, rate):
+    """As that of the plain layer on an odd side; on an even one that is half a position off."""
+    geometry = dict(kernel=kernel, stride=2, padding='same', dilation=1, ceil_mode=False)
+    odd, even = (
+        window_padding(size, rate=rate, new_stride=1, **geometry) for size in (13 * rate, 12 * rate)
+    )
+    assert odd == even == (rate * ((kernel - 1) // 2), rate * (kernel // 2))
+    assert window_padding(12, rate=1, new_stride=2, **geometry)[0] == max(kernel - 2, 0) // 2

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from mmseg_deeplabv3x.models.layers.valid_tap_conv import ValidTapConv2d, speed_up_convs
+from mmseg_deeplabv3x.models.layers.surgery import speed_up_convs
+from mmseg_deeplabv3x.models.layers.valid_tap_conv import ValidTapConv2d
 
 FEWER, SAME = True, False
 

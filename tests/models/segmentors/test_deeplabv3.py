@@ -11,6 +11,7 @@ from mmseg.structures import SegDataSample
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmseg_deeplabv3x.models.layers.valid_tap_conv import ValidTapConv2d
+from mmseg_deeplabv3x.models.segmentors import deeplabv3
 
 CASCADE = dict(type='CascadeNeck', depth=18, base_channels=8)
 
@@ -325,7 +326,7 @@ def test_a_whole_checkpoint_of_mmsegs_deeplabv3_gives_the_same_output(
 
 
 def test_channels_last_changes_the_layout_alone(segmentor, batch, relative_error):
-    plain, ours = segmentor(), segmentor(channels_last=True)
+    plain, ours = segmentor(channels_last=False), segmentor(channels_last=True)
     ours.load_state_dict(plain.state_dict())
     seen = []
     ours.backbone.layer4.register_forward_hook(lambda module, x, y: seen.append(y))
@@ -348,6 +349,32 @@ def test_channels_last_has_our_convolutions(segmentor, channels_last):
     convs = [conv for conv in model.modules() if isinstance(conv, torch.nn.Conv2d)]
     assert len(convs) > 20
     assert {isinstance(conv, ValidTapConv2d) for conv in convs} == {channels_last}
+
+
+@pytest.mark.parametrize('device,expected', [('cpu', True), ('cuda', False)])
+def test_channels_last_is_the_default_without_a_gpu(segmentor, monkeypatch, device, expected):
+    monkeypatch.setattr(deeplabv3, 'get_device', lambda: device)
+    said = []
+    monkeypatch.setattr(deeplabv3, 'print_log', lambda text, logger: said.append(text))
+    weight = segmentor().backbone.layer4[0].conv2.weight
+    assert weight.is_contiguous(memory_format=torch.channels_last) == expected
+    assert [text for text in said if 'model.channels_last=False turns it off' in text] == said
+    assert bool(said) == expected
+    said.clear()
+    weight = segmentor(channels_last=False).backbone.layer4[0].conv2.weight
+    assert weight.is_contiguous() and not said
+
+
+def test_a_seed_gives_the_same_weights_in_both_layouts(segmentor):
+    models = [segmentor(channels_last=channels_last) for channels_last in (False, True)]
+    models[1].load_state_dict(models[0].state_dict())  # not all is drawn anew
+    for model in models:
+        torch.manual_seed(0)
+        model.init_weights()
+    for (name, plain), ours in zip(models[0].named_parameters(), models[1].parameters()):
+        assert torch.equal(plain, ours), name
+    conv = models[1].backbone.layer4[0].conv2.weight
+    assert conv.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_a_compiled_backbone_is_the_same_one(segmentor, relative_error):

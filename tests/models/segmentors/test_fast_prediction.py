@@ -1,6 +1,7 @@
 """speed_up(): the same predictions from fewer operations."""
 
 import copy
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -59,10 +60,7 @@ def agreement(ours, theirs):
     'head', [{}, dict(projection_kernel=3), dict(align_corners=False), dict(fast=False)]
 )
 def test_the_same_classes(segmentor, depth, neck, head):
-    model = segmentor(depth, neck, head)
-    inputs, _ = draw()
-    with torch.no_grad():  # so that no class wins everywhere
-        model.decode_head.conv_seg.bias -= model(inputs).mean((0, 2, 3))
+    model = spread_classes(segmentor(depth, neck, head))
     plain = predict(model, *draw())
     fast = predict(copy.deepcopy(model).speed_up(), *draw())
     assert len({*plain[0].pred_sem_seg.data.unique().tolist()}) > 1
@@ -150,3 +148,40 @@ def test_without_samples(segmentor):
     with torch.no_grad():
         bare = model.predict(inputs)
     assert agreement(bare, predict(model, inputs, samples)) == 1
+
+
+def spread_classes(model):
+    """So that no class wins everywhere."""
+    with torch.no_grad():
+        model.decode_head.conv_seg.bias -= model(draw()[0]).mean((0, 2, 3))
+    return model
+
+
+# a conversion takes seconds: each of these makes one
+@pytest.mark.parametrize(
+    'precision, probabilities, share', [('fp32', False, 0.999), ('bf16', True, 0.95)]
+)
+def test_by_openvino(segmentor, precision, probabilities, share):
+    pytest.importorskip('openvino', reason='needs the extra deploy')
+    model = spread_classes(segmentor())
+    by_torch = copy.deepcopy(model).speed_up(probabilities)
+    fast = model.speed_up(probabilities, precision, openvino=True)
+    fast.backbone.forward = None  # it must not be asked
+    for meta in ({}, dict(size=(33, 90), n=1), dict(flip=True, flip_direction='horizontal')):
+        theirs, ours = predict(by_torch, *draw(**meta)), predict(fast, *draw(**meta))
+        assert agreement(ours, theirs) > share
+        assert ('seg_logits' in ours[0]) == (probabilities or 'flip' in meta)
+
+    sizes = [(33, 40 + 9 * i) for i in range(8)]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda size: predict(fast, *draw(size=size)), sizes))
+    for size, found in zip(sizes, together):
+        assert agreement(found, predict(fast, *draw(size=size))) == 1
+
+
+def test_bfloat16_by_pytorch(segmentor):
+    model, kinds = spread_classes(segmentor()), []
+    fast = copy.deepcopy(model).speed_up(precision='bf16')
+    fast.decode_head.conv_seg.register_forward_hook(lambda *_: kinds.append(_[-1].dtype))
+    assert agreement(predict(fast, *draw()), predict(model, *draw())) > 0.95
+    assert kinds == [torch.bfloat16]

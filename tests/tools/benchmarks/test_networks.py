@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import json
 import re
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -56,14 +58,39 @@ def rates(table):
     ]
 
 
-def test_model(monkeypatch, table_cells):
+def check_model(monkeypatch, table_cells, tmp_path, *argv):
+    """Names of the variants, after a check of what is said of them."""
     monkeypatch.setattr(model, 'peak_gflops', lambda: 100.0)
-    text = run(model, '--size', '65')
-    table = table_cells(text)
-    assert len(rates(table)) == 3 and rates(table) == pytest.approx([rates(table)[0]] * 3, rel=0.2)
-    found = re.findall(r'ours[^:;|]*: ([\d.]+) %', text)
-    assert len(found) == 2 and all(float(percent) > 99.9 for percent in found)
-    assert len(table) >= 1 + 4 and all('ResNet-50' in row[0] for row in table[1:])
+    monkeypatch.setattr(model, 'keep_freed_memory', lambda: None)  # it would outlast the test
+    files = ['--json', str(tmp_path / 'a.json'), '--plot', str(tmp_path / 'a.png')]
+    text = run(model, '--depth', '18', '--size', '65', *files, *argv)
+    table, started = (table_cells(part) for part in text.split('\n\n')[1:])
+    assert rates(table) == pytest.approx([rates(table)[0]] * len(rates(table)), rel=0.2)
+    for name, _, share in started[1:]:
+        assert float(share[:-1]) > (95 if 'bf16' in name else 99.9), name
+    (result,) = json.loads((tmp_path / 'a.json').read_text())['results']
+    assert result['equal_pixels'].keys() == {row[0] for row in started[1:]}
+    assert result['start_seconds'].keys() == {row[1] for row in table[1:]}
+    assert (tmp_path / 'a.png').exists()
+    return [row[1] for row in table[1:]]
+
+
+def test_model(monkeypatch, table_cells, tmp_path):
+    monkeypatch.setattr(model, 'find_spec', lambda name: None)
+    names = check_model(monkeypatch, table_cells, tmp_path, '--no-compile')
+    assert [name for name in names if name.startswith('ours')] == [
+        'ours',
+        'ours, --fast --fast-runtime torch',
+        'ours, --fast --fast-runtime torch --precision bf16',
+    ]
+
+
+@pytest.mark.slow
+def test_model_with_all_that_is_installed(monkeypatch, table_cells, tmp_path):
+    names = check_model(monkeypatch, table_cells, tmp_path)
+    assert any('torch.compile' in name for name in names)
+    if find_spec('openvino') and find_spec('onnxscript'):
+        assert {'ONNX Runtime', 'OpenVINO', 'ours, --fast'} <= {*names}
 
 
 def test_train(monkeypatch, table_cells):
@@ -73,10 +100,10 @@ def test_train(monkeypatch, table_cells):
     assert len(table) >= 1 + 4 and all('ResNet-50' in row[0] for row in table[1:])
 
 
-@pytest.mark.parametrize('output_stride', [8, 16])
-def test_the_baseline_with_the_papers_head_has_our_layers(output_stride):
+@pytest.mark.parametrize('depth, output_stride', [(18, 16), (50, 8), (50, 16)])
+def test_the_baseline_with_the_papers_head_has_our_layers(depth, output_stride):
     theirs, ours = (
         build.state_dict()
-        for build in (mmseg_model(50, output_stride, False), our_model(50, output_stride))
+        for build in (mmseg_model(depth, output_stride, False), our_model(depth, output_stride))
     )
     assert {k: v.shape for k, v in theirs.items()} == {k: v.shape for k, v in ours.items()}

@@ -42,7 +42,7 @@ def save(i):
             for part in (content[:5000], content[5000:]):
                 file.write(part)
                 file.flush()
-                time.sleep(0.04)
+                time.sleep(0.08)
         aside.rename(work_dir / f'iter_{i}.pth')
         last.write_text(f'iter_{i}.pth')
     except OSError:
@@ -60,6 +60,8 @@ done = number(intact()[-1]) if resume and fault != 'starts afresh' and intact() 
 for i in range(done + 1, length + 1):
     time.sleep(0.01)
     print(f'Iter(train) [{i:>3}/{length}]  eta: 0:00:01  loss: 1.0', flush=True)
+    while fault == 'saves nothing at SIGTERM' and i == 25 and not stop:
+        time.sleep(0.01)  # else a slow machine lets it save at 30
     if fault == 'fails' and i == 15:
         sys.exit('something broke')
     if stop and fault != 'saves nothing at SIGTERM':

@@ -80,7 +80,6 @@ def test_iters_and_seed():
 @pytest.mark.parametrize(
     'row_id,dataset,options,message',
     [
-        ('table11/replicas2', None, {}, 'table11/replicas2 is planned: asynchronous'),
         ('table12/os8', 'camvid', {}, 'table12/os8 is about Cityscapes: run it without --dataset'),
         (
             'table9/batch4',

@@ -1,0 +1,3 @@
+"""Registered loops, and what they consist of."""
+
+from .async_replica_loop import AsyncReplicaLoop

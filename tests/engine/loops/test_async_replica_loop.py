@@ -1,0 +1,283 @@
+"""The loop as the holder, in this process; the test decides when which replica pushes what.
+
+The programs as a whole: tests/tools/test_async.py.
+"""
+
+import re
+import socket
+import threading
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from mmseg_deeplabv3x.engine.loops import holder
+from mmseg_deeplabv3x.engine.loops.flat import FlatState
+from mmseg_deeplabv3x.engine.loops.link import connect
+from mmseg_deeplabv3x.engine.loops.replica import join, settings_of
+
+_LOOP = dict(type='AsyncReplicaLoop', max_iters=8, replicas=0)
+
+
+@pytest.fixture
+def runner(tiny_config, tmp_path, request, monkeypatch):
+    """Builder of runners whose replicas join from this test."""
+
+    monkeypatch.setattr(holder, 'LAST_SECONDS', 0.1)  # the scripts leave without a word
+
+    def build(changes=None, **loop):
+        name = re.sub(r'\W+', '_', request.node.name)
+        with socket.socket() as free:
+            free.bind(('localhost', 0))
+            port = free.getsockname()[1]
+        settings = {
+            'train_cfg': dict(dict(_LOOP, port=port), **loop),
+            'val_cfg': None,
+            'val_dataloader': None,
+            'val_evaluator': None,
+            'custom_hooks': [dict(type='FiniteStepHook'), dict(type='ThroughputHook')],
+            'optim_wrapper.optimizer': dict(type='SGD', lr=1.0, momentum=0.0),
+            'param_scheduler': None,
+            'work_dir': str(tmp_path),
+            **(changes or {}),
+        }
+        return Runner.from_cfg(Config.fromfile(tiny_config(name, settings)))
+
+    return build
+
+
+class Scripted:
+    """A replica that computes nothing: it pulls and pushes when it is told to."""
+
+    def __init__(self, runner, settings=None):
+        store = connect(f'localhost:{runner.cfg.train_cfg.port}')
+        self.link, self.told = join(store, settings or settings_of(runner.cfg))
+        state = FlatState(runner.model)
+        self.weights, self.buffers = state.empty()
+        self.batch = 0
+
+    def pull(self):
+        """Whether it goes on."""
+        if not self.link.receive_object():
+            return False
+        self.link.receive(self.weights, self.buffers)
+        return True
+
+    def push(self, value=0.0, dtype=torch.float32):
+        head = dict(batch=self.batch, images=['a.jpg', 'b.jpg'], outputs=dict(loss=1.5), missing=[])
+        self.batch += 1
+        self.link.send_object(head)
+        self.link.send(torch.full_like(self.weights, value).to(dtype), self.buffers)
+
+
+def train(runner, script):
+    """Train, while a thread plays the replicas; raises what either of them raises."""
+    errors = []
+
+    def play():
+        try:
+            script()
+        except BaseException as error:
+            errors.append(error)
+            runner.train_loop.stop_training = True
+
+    thread = threading.Thread(target=play, daemon=True)
+    thread.start()
+    runner.train()
+    thread.join(60)
+    assert not thread.is_alive()
+    if errors:
+        raise errors[0]
+
+
+def log(tmp_path):
+    (path,) = tmp_path.glob('*/*.log')
+    return path.read_text()
+
+
+def test_each_gradient_is_a_step_and_staleness_is_what_others_did_meanwhile(runner, tmp_path):
+    run = runner()
+    seen = []
+
+    def script():
+        slow, fast = Scripted(run), Scripted(run)
+        slow.pull()
+        for _ in range(5):
+            fast.pull()
+            seen.append((fast.weights[0] - slow.weights[0]).item())
+            fast.push(0.25)
+        fast.pull()  # all five are done
+        before = slow.weights[0].item()
+        slow.push(0.5)
+        slow.pull()
+        seen.append(slow.weights[0].item() - before)
+        for _ in range(2):
+            fast.push()
+            fast.pull()
+
+    train(run, script)
+    assert seen == pytest.approx([0, -0.25, -0.5, -0.75, -1, -1.75], abs=1e-6)
+    # the fast one's weights were from before the slow one's step: 1, then 0
+    assert 'Staleness: mean 0.75, most 5; steps by staleness: 0: 6, 1: 1, 5: 1;' in log(tmp_path)
+
+
+def test_a_gradient_beyond_max_staleness_is_dropped(runner, tmp_path):
+    run = runner(max_staleness=3)
+
+    def script():
+        slow, fast = Scripted(run), Scripted(run)
+        slow.pull()
+        for _ in range(5):
+            fast.pull()
+            fast.push()
+        fast.pull()
+        slow.push(100.0)
+        assert slow.pull(), 'it gets new weights'
+        assert slow.weights.abs().max() < 50
+        for _ in range(3):
+            slow.push()
+            slow.pull()
+
+    train(run, script)
+    assert 'a gradient 5 steps old is dropped, 1 in all.' in log(tmp_path)
+    assert 'most 0; steps by staleness: 0: 8; gradients dropped: 1.' in log(tmp_path)
+
+
+def test_a_gradient_waits_until_the_slow_replica_is_in_the_bound(runner, tmp_path):
+    run = runner(max_staleness=2, stale='wait')
+
+    def script():
+        slow, fast = Scripted(run), Scripted(run)
+        slow.pull()
+        for _ in range(2):
+            fast.pull()
+            fast.push()
+        fast.pull()
+        fast.push()  # its step would be the third since the slow one pulled
+        waits = threading.Thread(target=fast.pull)
+        waits.start()
+        waits.join(1.5)
+        assert waits.is_alive()
+        slow.push()
+        slow.pull()
+        waits.join(30)
+        assert not waits.is_alive()
+        for _ in range(2):
+            slow.push()
+            slow.pull()
+            fast.push()
+            fast.pull()
+
+    train(run, script)
+    assert 'most 2;' in log(tmp_path) and 'gradients dropped: 0.' in log(tmp_path)
+
+
+def test_a_hung_replica_is_not_waited_for(runner, tmp_path, monkeypatch):
+    monkeypatch.setattr(holder, 'HUNG_SECONDS', 0.5)
+    run = runner(max_staleness=1, stale='wait')
+
+    def script():
+        hung, other = Scripted(run), Scripted(run)
+        hung.pull()
+        for _ in range(8):
+            other.pull()
+            other.push()
+
+    train(run, script)
+    assert 'has said nothing for 0.5 s; the others go on.' in log(tmp_path)
+    assert 'steps by staleness: 0: 8;' in log(tmp_path)
+
+
+def test_gradients_that_are_not_finite_are_refused_with_the_replica_named(runner, tmp_path):
+    run = runner()
+    weights = []
+
+    def script():
+        replica = Scripted(run)
+        for value in (0.0, float('nan'), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0):
+            replica.pull()
+            weights.append(replica.weights.clone())
+            replica.push(value)
+
+    train(run, script)
+    assert all(torch.equal(weights[0], later) for later in weights)
+    name = r'Replica 0 \(.*, process \d+\); images: a.jpg, b.jpg'
+    assert re.search(rf'Step skipped, 1 in a row.* are not finite; {name}', log(tmp_path))
+    assert re.search(r'img/s: \d', log(tmp_path))
+
+
+def test_bfloat16_and_the_learning_rate_by_staleness(runner):
+    run = runner(gradient_dtype='bfloat16', lr_by_staleness=True)
+    steps = []
+
+    def script():
+        slow, fast = Scripted(run), Scripted(run)
+        slow.pull()
+        for _ in range(4):
+            fast.pull()
+            fast.push(0.0, torch.bfloat16)
+        fast.pull()
+        before = slow.weights[0].item()
+        slow.push(1 / 3, torch.bfloat16)
+        slow.pull()
+        steps.append(before - slow.weights[0].item())
+        for _ in range(3):
+            slow.push(0.0, torch.bfloat16)
+            slow.pull()
+
+    train(run, script)
+    assert steps == pytest.approx([torch.tensor(1 / 3).bfloat16().item() / 4], abs=1e-7)
+    assert run.optim_wrapper.get_lr()['lr'] == [1.0]
+
+
+def test_a_replica_of_another_config_is_turned_away(runner, tmp_path):
+    run = runner()
+
+    def script():
+        other = dict(settings_of(run.cfg), **{'model.decode_head.channels': '8'})
+        with pytest.raises(ValueError, match='turns .* away: its model.decode_head.channels is 8,'):
+            Scripted(run, other)
+        replica = Scripted(run)
+        while replica.pull():
+            replica.push()
+
+    train(run, script)
+    assert "is turned away: its model.decode_head.channels is 8, the holder's is 16." in log(
+        tmp_path
+    )
+
+
+def test_what_was_left_at_a_checkpoint_is_dealt_out_after_it(runner, tmp_path):
+    def play(run, batches):
+        def script():
+            replica = Scripted(run)
+            told.append((replica.told['start'], replica.told['left']))
+            for replica.batch in batches:
+                replica.pull()
+                replica.push()
+            replica.pull()
+
+        train(run, script)
+
+    told = []
+    play(runner(), [0, 1, 2, 3, 5, 6, 9, 8])
+    again = runner({'load_from': str(tmp_path / 'iter_8.pth'), 'resume': True}, max_iters=10)
+    play(again, [4, 7])
+    assert told == [(0, []), (10, [4, 7])]
+
+
+@pytest.mark.parametrize(
+    ('loop', 'changes', 'message'),
+    [
+        (dict(stale='skip'), {}, "train_cfg.stale must be 'drop' or 'wait', but is 'skip'"),
+        (dict(max_staleness=-1), {}, 'max_staleness must be at least 0'),
+        (dict(gradient_dtype='int8'), {}, "gradient_dtype must be 'float32' or 'bfloat16'"),
+        (dict(running_statistics='own'), {}, "must be 'shared' or 'mean' or 'first'"),
+        ({}, {'train_dataloader.sampler.type': 'DefaultSampler'}, 'but is DefaultSampler'),
+        ({}, {'optim_wrapper.accumulative_counts': 2}, 'must be 1, but is 2'),
+    ],
+)
+def test_what_it_cannot_do_is_refused(runner, loop, changes, message):
+    with pytest.raises(ValueError, match=message):
+        runner(changes, **loop).train()

@@ -1,0 +1,123 @@
+"""Who is let in, started and counted; events and transfers: test_async_replica_loop.py."""
+
+import logging
+import sys
+import time
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from mmseg_deeplabv3x.engine.loops import holder as module
+from mmseg_deeplabv3x.engine.loops.flat import FlatState
+from mmseg_deeplabv3x.engine.loops.holder import Account, Holder, ReplicaProcesses
+from mmseg_deeplabv3x.engine.loops.link import connect
+from mmseg_deeplabv3x.engine.loops.replica import join
+
+
+def hold(port=0):
+    state, logger = FlatState(nn.Linear(2, 2)), logging.getLogger('test_holder')
+    return Holder(port, state, torch.float32, dict(seed=5), lambda settings: '', logger)
+
+
+def test_a_port_that_is_taken_is_named():
+    taken = hold()
+    with pytest.raises(ValueError, match=f'cannot be let in at port {taken.port}: '):
+        hold(taken.port)
+    taken.close()
+
+
+def test_one_that_died_before_it_asked_keeps_nobody_out(monkeypatch):
+    monkeypatch.setattr(module, 'LAST_SECONDS', 0.1)
+    holder = hold()
+    store = connect(f'localhost:{holder.port}')
+    store.add('replicas', 1)
+    _, told = join(store, {})
+    assert told['seed'] == 5
+    event, replica = holder.next_event(30.0)
+    assert (event, replica.number, list(holder.replicas)) == ('joined', 1, [1])
+    holder.close()
+
+
+# ---- the processes
+
+
+@pytest.fixture
+def start(monkeypatch, caplog):
+    """Starts replicas that run some lines of Python."""
+
+    def run(code, count=2):
+        monkeypatch.setattr(sys, 'orig_argv', ['python', '-c', f'import os, sys, time\n{code}'])
+        logger = logging.getLogger('test_children')
+        return ReplicaProcesses(count, {'ASYNC_HOLDER': 'here:1'}, logger)
+
+    return run
+
+
+def test_they_have_the_command_line_and_are_told_apart(start, tmp_path):
+    code = f'open({str(tmp_path)!r} + "/" + os.environ["ASYNC_INDEX"], "w").write('
+    processes = start(code + 'os.environ["ASYNC_HOLDER"])', count=3)
+    processes.end()
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == dict.fromkeys(
+        '012', 'here:1'
+    )
+
+
+def wait_for(processes, connected):
+    ends = time.monotonic() + 60
+    while processes._running:
+        assert time.monotonic() < ends
+        processes.check(connected)
+        time.sleep(0.02)
+
+
+def test_it_is_over_when_all_ended_by_faults_of_their_own(start, caplog):
+    with pytest.raises(ValueError, match='No replica is left'):
+        wait_for(start('sys.exit(3)'), connected=0)
+    assert 'ended with status 3' in caplog.text
+
+
+def test_others_may_go_on_or_come_after_a_kill(start, caplog):
+    wait_for(start('sys.exit(3)'), connected=1)
+    wait_for(start('os.kill(os.getpid(), 9)'), connected=0)
+    assert caplog.text.count('ended with status -9') == 2
+
+
+def test_one_that_does_not_end_is_killed(start, monkeypatch):
+    monkeypatch.setattr(module, 'GRACE_SECONDS', 0.1)
+    processes = start('time.sleep(1000)', count=1)
+    (process,) = processes._running
+    processes.end()
+    assert process.returncode == -9
+
+
+# ---- the account
+
+
+@given(st.permutations(range(12)), st.integers(0, 12))
+def test_in_whatever_order_batches_arrive_none_is_lost_or_twice(order, count):
+    account = Account(0)
+    for batch in order[:count]:
+        account.arrived(batch)
+    to_come = sorted(account.left) + list(range(account.start, 12))
+    assert sorted([*order[:count], *to_come]) == list(range(12))
+
+
+def test_a_state_makes_an_equal_one():
+    account = Account(3, left=[1])
+    account.arrived(7)
+    account.steps.update([0, 2, 2])
+    account.dropped += 1
+    again = Account(**account.state())
+    assert vars(again) == vars(account)
+    assert again.left == {1, 3, 4, 5, 6} and again.start == 8
+
+
+def test_the_summary_has_mean_most_histogram_and_dropped():
+    account = Account(0, steps={0: 1, 2: 2, 5: 1}, dropped=4)
+    assert account.summary() == (
+        'Staleness: mean 2.25, most 5; steps by staleness: 0: 1, 2: 2, 5: 1; gradients dropped: 4.'
+    )
+    assert 'mean 0.00, most 0' in Account(0).summary()

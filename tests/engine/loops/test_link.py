@@ -1,0 +1,87 @@
+import multiprocessing
+import os
+import signal
+import threading
+import time
+
+import pytest
+import torch
+import torch.distributed as dist
+
+from mmseg_deeplabv3x.engine.loops.link import ConnectionLost, Link, connect
+
+
+@pytest.fixture
+def store():
+    return dist.TCPStore('localhost', 0, is_master=True, wait_for_workers=False)
+
+
+def both_ends(store):
+    """A link within this process."""
+    ends = {}
+
+    def meet(rank):
+        ends[rank] = Link(connect(f'localhost:{store.port}'), 'pair', rank)
+
+    threads = [threading.Thread(target=meet, args=[rank]) for rank in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return ends[0], ends[1]
+
+
+def test_tensors_and_objects_arrive_in_order(store):
+    one, other = both_ends(store)
+    sent = [torch.randn(5), torch.randn(3).double(), torch.randn(4).bfloat16()]
+
+    def send():
+        one.send(*sent)
+        one.send_object(dict(batch=3, images=['ä.jpg'], outputs=dict(loss=0.1)))
+
+    threading.Thread(target=send).start()
+    received = [torch.empty_like(tensor) for tensor in sent]
+    other.receive(*received)
+    assert all(map(torch.equal, sent, received))
+    assert other.receive_object() == dict(batch=3, images=['ä.jpg'], outputs=dict(loss=0.1))
+
+
+def _echo(port):
+    link, tensor = Link(connect(f'localhost:{port}'), 'pair', 1), torch.zeros(2_000_000)
+    while True:
+        link.receive(tensor)
+        link.send(tensor)
+
+
+@pytest.mark.parametrize('delay', [0.0, 0.003, 0.006, 0.009])
+def test_a_killed_partner_is_noticed_in_the_middle_of_a_transfer_too(store, delay):
+    """Without a receive that is always there, gloo may wait for ever."""
+    process = multiprocessing.get_context('fork').Process(target=_echo, args=[store.port])
+    process.start()
+    link, tensor = Link(connect(f'localhost:{store.port}'), 'pair', 0), torch.zeros(2_000_000)
+
+    def kill():
+        time.sleep(0.2 + delay)
+        os.kill(process.pid, signal.SIGKILL)
+
+    threading.Thread(target=kill).start()
+    started = time.monotonic()
+    with pytest.raises(ConnectionLost):
+        while time.monotonic() < started + 60:
+            link.send(tensor)
+            link.receive(tensor)
+    process.join()
+
+
+def test_an_address_is_host_and_port():
+    with pytest.raises(ValueError, match="named as HOST:PORT, but got '29500'"):
+        connect('29500')
+
+
+def test_nobody_answers(monkeypatch):
+    def refuse(*args, **kwargs):
+        raise dist.DistNetworkError('refused')
+
+    monkeypatch.setattr(dist, 'TCPStore', refuse)
+    with pytest.raises(ValueError, match='No holder of an AsyncReplicaLoop answers at a:1.'):
+        connect('a:1')

@@ -1,0 +1,87 @@
+"""An exported file is evaluated as the model is that it was made of."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+
+from mmseg_deeplabv3x.cli.runner import build_runner
+from mmseg_deeplabv3x.cli.test import test_config as config_of
+from mmseg_deeplabv3x.cli.test import test_parser as parser
+from mmseg_deeplabv3x.inference import DeepLabV3Predictor
+
+onnx = pytest.importorskip('onnx', reason='exports need the extra deploy')
+
+
+def scores(folder, *argv):
+    args = parser().parse_args([*argv, '--work-dir', str(folder)])
+    return build_runner(config_of(args), args, training=False).test()
+
+
+@pytest.fixture(scope='module')
+def of_the_model(trained, tmp_path_factory):
+    folder = tmp_path_factory.mktemp('scores')
+    return {tta: scores(folder / tta, *trained, *tta.split()) for tta in ('', '--tta')}
+
+
+@pytest.mark.parametrize('runtime', ['onnxruntime', 'openvino'])
+@pytest.mark.parametrize('tta', ['', '--tta'])
+def test_its_scores_are_the_models(trained, of_the_model, exported_onnx, tmp_path, runtime, tta):
+    found = scores(tmp_path, trained[0], exported_onnx, '--runtime', runtime, *tta.split())
+    expected = of_the_model[tta]
+    assert found['mIoU'] == pytest.approx(expected['mIoU'], abs=0.02)
+    assert found['mIoU'] > 0 and found.keys() == expected.keys()
+    assert of_the_model['']['mIoU'] != of_the_model['--tta']['mIoU']
+
+
+def test_other_classes_than_the_datas_are_refused(trained, exported_onnx, tmp_path):
+    names = '[dot,background,raft,roof,ring,buoy,flag,bar,star]'
+    other = f'test_dataloader.dataset.metainfo.classes={names}'
+    with pytest.raises(ValueError, match="classes of .*model.onnx .* 0 is 'background', not"):
+        scores(tmp_path, trained[0], exported_onnx, '--cfg-options', other)
+
+
+def test_flags_that_need_the_model_itself_are_refused(trained, exported_onnx, tmp_path):
+    with pytest.raises(ValueError, match='output_stride of 8 needs .* is ExportedSegmentor'):
+        scores(tmp_path, trained[0], exported_onnx, '--output-stride', '8')
+    with pytest.raises(ValueError, match='ExportedSegmentor has none'):
+        scores(tmp_path, trained[0], exported_onnx, '--fast')
+
+
+def test_a_file_of_before_align_corners_was_kept_in_it_still_predicts(exported_onnx, tmp_path):
+    model = onnx.load(exported_onnx)
+    kept = [prop for prop in model.metadata_props if prop.key != 'align_corners']
+    assert len(kept) == len(model.metadata_props) - 1
+    del model.metadata_props[:]
+    model.metadata_props.extend(kept)
+    onnx.save(model, tmp_path / 'old.onnx')
+    image = np.zeros((65, 131, 3), np.uint8)
+    old, new = (
+        DeepLabV3Predictor(checkpoint=file, device='cpu')(image).mask
+        for file in (tmp_path / 'old.onnx', exported_onnx)
+    )
+    assert np.array_equal(old, new)
+
+
+@pytest.mark.parametrize('runtime', ['onnxruntime', 'openvino'])
+def test_threads_share_a_file(exported_onnx, runtime):
+    predictor = DeepLabV3Predictor(checkpoint=exported_onnx, device='cpu', runtime=runtime)
+    images = np.random.default_rng(0).integers(0, 256, (24, 65, 131, 3), np.uint8)
+    expected = [predictor(image).mask for image in images]
+    with ThreadPoolExecutor(4) as pool:
+        for mask, result in zip(expected, pool.map(predictor, images)):
+            assert np.array_equal(result.mask, mask)
+
+
+def test_what_a_file_cannot_give_is_refused(exported_onnx):
+    with pytest.raises(ValueError, match="has its own precision, but got 'bf16'"):
+        DeepLabV3Predictor(checkpoint=exported_onnx, device='cpu', precision='bf16')
+
+
+def test_a_top_level_preprocessor_does_not_reach_it(trained, exported_onnx, tmp_path):
+    mean = 'data_preprocessor.mean=[0,0,0]'
+    normalised = 'data_preprocessor.type=SegDataPreProcessor'
+    plain = scores(tmp_path / 'a', trained[0], exported_onnx)
+    found = scores(tmp_path / 'b', trained[0], exported_onnx, '--cfg-options', mean, normalised)
+    assert found == plain and torch.tensor(list(found.values())).isfinite().any()

@@ -1,0 +1,156 @@
+"""What masks hold, and what becomes of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmseg_deeplabv3x.datasets.reading import read_mask
+from mmseg_deeplabv3x.prepare.class_table import ClassTable
+from mmseg_deeplabv3x.prepare.mask_classes import find_classes, put_masks, read_ids
+from mmseg_deeplabv3x.prepare.output import Output
+
+IDS = np.array([[0, 1, 2], [2, 1, 255]], np.uint8)
+COLOURS = [(0, 0, 0), (128, 0, 0), (0, 128, 0)]
+TABLE = ClassTable(['sky', 'road', 'car'], COLOURS)
+
+
+def save(path, pixels, palette=None, mode=None):
+    image = Image.fromarray(pixels)
+    if palette:
+        image.putpalette(np.array(palette, np.uint8).tobytes())
+    (image.convert(mode) if mode else image).save(path)
+    return path
+
+
+def decide(used, names, tmp_path):
+    mask = save(tmp_path / 'm.png', IDS)
+    return find_classes(used, ClassTable(names) if names else None, mask)
+
+
+def table(classes):
+    return {i: int(new) for i, new in enumerate(classes.table) if new != 255}
+
+
+def test_reads_gray_palette_and_colours_as_the_same_ids(tmp_path):
+    colours = np.array([*COLOURS, *[(9, 9, 9)] * 252, (224, 224, 192)], np.uint8)
+    painted = colours[np.where(IDS == 255, 0, IDS)]
+    kinds = [
+        (save(tmp_path / 'gray.png', IDS), None, IDS),
+        (save(tmp_path / 'gray.tif', IDS), TABLE, IDS),
+        (save(tmp_path / 'palette.png', IDS, colours.tolist()), None, IDS),
+        (save(tmp_path / 'rgb_of_gray.png', IDS, mode='RGB'), None, IDS),
+        (save(tmp_path / 'bool.png', IDS == 1), None, IDS == 1),
+        (save(tmp_path / 'rgb.png', painted), TABLE, IDS % 255),
+        (save(tmp_path / 'rgba.png', painted, mode='RGBA'), TABLE, IDS % 255),
+        # indices of a palette are no ids where a table names the colours
+        (save(tmp_path / 'turned.png', 2 - IDS % 255, COLOURS[::-1]), TABLE, IDS % 255),
+    ]
+    for path, names, ids in kinds:
+        assert (read_ids(path, names) == ids).all(), path
+
+
+def test_colours_without_a_table_and_jpegs_are_refused(tmp_path):
+    path = save(tmp_path / 'rgb.png', np.array([[COLOURS[1], COLOURS[2]]], np.uint8))
+    with pytest.raises(ValueError, match=r'\[0, 128, 0\], \[128, 0, 0\]: give --classes FILE'):
+        read_ids(path, None)
+    with pytest.raises(ValueError, match=r'colour \(0, 128, 0\), which the table of classes'):
+        read_ids(path, ClassTable(['road'], COLOURS[1:2]))
+    with pytest.raises(ValueError, match='is a JPEG'):
+        read_ids(save(tmp_path / 'lossy.png.jpg', IDS), None)
+
+
+@pytest.mark.parametrize(
+    'used, names, expected, classes',
+    [
+        ([0, 1, 2, 255], None, {0: 0, 1: 1, 2: 2}, ['class 0', 'class 1', 'class 2']),
+        ([0, 255], None, {0: 0, 255: 1}, ['background', 'foreground']),
+        ([0, 255], ['no', 'crack'], {0: 0, 255: 1}, ['no', 'crack']),
+        ([0, 255], ['crack'], {0: 0, 255: 1}, ['background', 'crack']),
+        ([0, 1], ['crack'], {0: 0, 1: 1}, ['background', 'crack']),
+        ([0, 7, 11], None, {0: 0, 7: 1, 11: 2}, ['class 0', 'class 7', 'class 11']),
+        ([0, 128, 255], ['a', 'b', 'c'], {0: 0, 128: 1, 255: 2}, ['a', 'b', 'c']),
+        ([0, 2, 255], ['a', 'b', 'c'], {0: 0, 1: 1, 2: 2}, ['a', 'b', 'c']),
+        ([0, 1, 2], ['a', 'b'], {0: 0, 1: 1, 2: 2}, ['background', 'a', 'b']),
+        ([0, 1, 2], ['ignore', 'a', 'b'], {1: 0, 2: 1}, ['a', 'b']),
+        ([1, 2, 255], ['a', 'b'], {1: 0, 2: 1}, ['a', 'b']),
+    ],
+)
+def test_what_ids_mean(used, names, expected, classes, tmp_path):
+    found = decide(used, names, tmp_path)
+    assert (table(found), found.names) == (expected, classes)
+    assert any('Ids are rewritten' in line for line in found.said) == any(
+        old != new for old, new in expected.items()
+    )
+    assert len(found.palette) == len(set(found.palette)) == len(classes)
+
+
+@pytest.mark.parametrize(
+    'used, names, said',
+    [
+        ([0, 5, 9], ['a', 'b'], '2 names, and the masks hold 3 ids, 0, 5, 9'),
+        ([0], None, 'one class alone'),
+        ([255], None, 'no class'),
+        ([0, 1], ['void', 'a'], 'one class alone, void, a'),
+    ],
+)
+def test_what_cannot_be_learnt_is_refused(used, names, said, tmp_path):
+    with pytest.raises(ValueError, match=said):
+        decide(used, names, tmp_path)
+
+
+MANY = [f'thing {i}' for i in range(1000)]
+
+
+@pytest.mark.parametrize('names', [None, MANY, ['ignore', *MANY[1:]]])
+def test_a_thousand_classes_have_16_bits(tmp_path, names):
+    ids = np.uint16([[*range(1000), 65535]])
+    mask = save(tmp_path / 'm.png', ids)
+    table = ClassTable(names) if names else None
+    assert (read_ids(mask, table) == ids).all()
+    found = find_classes(ids[0].tolist(), table, mask)
+    skipped = bool(names) and names[0] == 'ignore'
+    assert len(found.names) == len(set(found.palette)) == 1000 - skipped
+    assert any('65535 is the label' in line for line in found.said)
+    with Output(tmp_path / 'out') as out:
+        put_masks(out, {'a.png': mask}, table, found)
+    assert ((tmp_path / 'out/a.png').read_bytes() == mask.read_bytes()) != skipped
+    written = read_mask(tmp_path / 'out/a.png', wide=True)
+    expected = np.where(ids == 65535, ids, ids - np.uint16(skipped))
+    assert written.dtype == np.uint16 and (written == expected).all()
+
+
+def test_few_classes_with_large_ids_have_8_bits(tmp_path):
+    mask = save(tmp_path / 'm.png', np.uint16([[255, 300, 9000, 65535]]))
+    found = find_classes([255, 300, 9000, 65535], None, mask)
+    assert found.names == ['class 255', 'class 300', 'class 9000']
+    with Output(tmp_path / 'out') as out:
+        put_masks(out, {'a.png': mask}, None, found)
+    written = np.asarray(Image.open(tmp_path / 'out/a.png'))
+    assert written.dtype == np.uint8 and written.tolist() == [[0, 1, 2, 255]]
+
+
+def test_more_colours_than_8_bits_hold_ids(tmp_path):
+    table = ClassTable(MANY, [(i % 256, i // 256, 0) for i in range(1000)])
+    pixels = np.uint8([[(231, 3, 0), (255, 0, 0), (224, 224, 192)]])
+    mask = save(tmp_path / 'm.png', pixels)
+    assert read_ids(mask, table).tolist() == [[999, 255, 65535]]
+    assert len(find_classes([255, 999, 65535], table, mask).names) == 1000
+
+
+def test_colours_come_from_the_table_or_the_palette(tmp_path):
+    palette = [(1, 1, 1), (2, 2, 2), (3, 3, 3)]
+    mask = save(tmp_path / 'm.png', IDS % 255, palette)
+    assert find_classes([0, 1, 2], None, mask).palette == palette
+    assert find_classes([0, 1, 2], TABLE, mask).palette == COLOURS
+
+
+def test_masks_of_ids_stay_and_others_are_rewritten(tmp_path):
+    good = save(tmp_path / 'good.png', IDS)
+    binary = save(tmp_path / 'binary.png', np.uint8([[0, 255]]))
+    with Output(tmp_path / 'out') as out:
+        put_masks(out, {'a.png': good}, None, find_classes([0, 1, 2, 255], None, good))
+        put_masks(out, {'b.png': binary}, None, find_classes([0, 255], None, binary))
+    assert (tmp_path / 'out/a.png').read_bytes() == good.read_bytes()
+    assert read_mask(tmp_path / 'out/b.png').tolist() == [[0, 1]]
