@@ -38,11 +38,11 @@ holder.HUNG_SECONDS = holder.LAST_SECONDS = 3.0
 class Program:
     """``tools/async_train.sh`` with some arguments; its output is read as it comes."""
 
-    def __init__(self, log, *args, **changes):
+    def __init__(self, log, *args, within=(), **changes):
         self.log = log
         with open(log, 'ab') as output:
             self.process = subprocess.Popen(
-                ['bash', str(TOOLS / 'async_train.sh'), *map(str, args)],
+                [*within, 'bash', str(TOOLS / 'async_train.sh'), *map(str, args)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -187,6 +187,48 @@ def test_the_replicas_of_a_killed_holder_end_and_it_resumes(tiny_config, start, 
     assert again.process.wait() == 0, again.output()
     assert (work_dir / f'iter_{steps}.pth').is_file()
     assert f'iterations {steps - 14} to {steps};' in again.output()
+
+
+@pytest.fixture
+def two_hosts():
+    """Two network namespaces, joined by a cable: the words to start a command in each of them."""
+    names = [f'mmseg_{os.getpid()}_{index}' for index in (0, 1)]
+
+    def ip(*words):
+        subprocess.run(['ip', *map(str, words)], check=True, capture_output=True)
+
+    try:
+        for name in names:
+            ip('netns', 'add', name)
+        links = ('near', 'far')
+        ip('-n', names[0], 'link', 'add', 'near', 'type', 'veth', 'peer', 'name', 'far')
+        ip('-n', names[0], 'link', 'set', 'far', 'netns', names[1])
+        for name, link, address in zip(names, links, ('10.77.0.1/24', '10.77.0.2/24'), strict=True):
+            ip('-n', name, 'address', 'add', address, 'dev', link)
+            for up in ('lo', link):
+                ip('-n', name, 'link', 'set', up, 'up')
+        yield [('ip', 'netns', 'exec', name) for name in names]
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f'two network namespaces need root, iproute2 and a kernel with both: {error}')
+    finally:
+        for name in names:
+            with contextlib.suppress(OSError):
+                subprocess.run(['ip', 'netns', 'delete', name], capture_output=True)
+
+
+@pytest.mark.slow
+def test_two_machines(tiny_config, start, two_hosts, tmp_path):
+    """Both name themselves localhost, as far as their hosts file goes; none can be reached so."""
+    config = tiny_config('async_machines', {**CHANGES, 'train_cfg.max_iters': 1_000_000})
+    nodes = dict(NNODES='2', MASTER_ADDR='10.77.0.1', PORT='29517')
+    args = (config, 1, '--work-dir', tmp_path / 'work_dir')
+    job = start(*args, within=two_hosts[0], NODE_RANK='0', **nodes)
+    other = start(*args, within=two_hosts[1], NODE_RANK='1', **nodes)
+    job.wait_for(r'has joined; replicas: 2')
+    job.wait_for(r'staleness: [1-9]')
+    os.kill(job.process.pid, signal.SIGTERM)
+    assert job.process.wait() == 143, job.output()
+    assert other.process.wait() == 0, other.output()
 
 
 def test_replicas_must_be_a_number(run_tool):

@@ -166,13 +166,16 @@ class Holder:
                     self._logger.warning(f'{name} is turned away: {refused}')
                     continue
                 replica = Replica(number, name, *self._state.empty())
-                replica.thread = threading.Thread(target=self._serve, args=[replica], daemon=True)
+                replica.thread = threading.Thread(
+                    target=self._serve, args=[replica, asks['address']], daemon=True
+                )
                 replica.thread.start()
 
-    def _serve(self, replica: Replica) -> None:
+    def _serve(self, replica: Replica, address: str) -> None:
         gradient = replica.flat.to(self._dtype)  # itself, in float32
         try:
-            link = Link(connect(f'localhost:{self.port}'), f'link/{replica.number}', 0)
+            store = connect(f'localhost:{self.port}')
+            link = Link(store, f'link/{replica.number}', 0, address)
             self._links.append(link)
             self._events.put(('joined', replica))
             while replica.go_on.get():

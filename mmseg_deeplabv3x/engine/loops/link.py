@@ -1,7 +1,10 @@
 """How the holder of the weights and one replica meet and talk, on torch.distributed alone."""
 
+import contextlib
 import json
+import os
 import queue
+import socket
 import threading
 from collections.abc import Callable, Iterable
 from datetime import timedelta
@@ -28,11 +31,19 @@ class Link:
         store: Where the two meet.
         name: The same at both ends, and of no other pair.
         rank: 0 for the holder, 1 for the replica.
+        address: Of this machine, at which the other end finds it. gloo itself takes what the host's
+            name stands for, on many systems 127.0.1.1, where other machines find nobody.
+            ``GLOO_SOCKET_IFNAME`` in the environment, gloo's own choice of an interface, wins.
     """
 
-    def __init__(self, store: dist.Store, name: str, rank: int):
+    def __init__(self, store: dist.Store, name: str, rank: int, address: str):
         self._other = 1 - rank
-        self._group = dist.ProcessGroupGloo(dist.PrefixStore(name, store), rank, 2, SILENCE)
+        options = dist.ProcessGroupGloo._Options()
+        options._timeout = SILENCE
+        interface = os.environ.get('GLOO_SOCKET_IFNAME')
+        where = dict(interface=interface) if interface else dict(hostname=address)
+        options._devices = [dist.ProcessGroupGloo.create_device(**where)]
+        self._group = dist.ProcessGroupGloo(dist.PrefixStore(name, store), rank, 2, options)
         self._transfers, self._ends = queue.SimpleQueue(), queue.SimpleQueue()
         threading.Thread(target=self._transfer, daemon=True).start()
         self.watcher = threading.Thread(target=self._watch, daemon=True)
@@ -92,3 +103,16 @@ def connect(address: str) -> dist.TCPStore:
         return dist.TCPStore(host, int(port), is_master=False, timeout=timedelta(minutes=1))
     except dist.DistError as error:
         raise ValueError(f'No holder of an AsyncReplicaLoop answers at {address}.') from error
+
+
+def addresses(host: str, port: int) -> tuple[str, str]:
+    """This machine's address on the way to another one, and that one's; nothing is sent.
+
+    Raises:
+        ValueError: If there is no way.
+    """
+    for family, kind, protocol, _, where in socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM):
+        with contextlib.suppress(OSError), socket.socket(family, kind, protocol) as way:
+            way.connect(where)
+            return way.getsockname()[0], way.getpeername()[0]
+    raise ValueError(f'There is no way from this machine to {host}, port {port}.')

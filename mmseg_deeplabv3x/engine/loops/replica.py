@@ -16,7 +16,7 @@ from mmengine.dataset import InfiniteSampler
 from torch import nn
 
 from .flat import FlatState
-from .link import Link
+from .link import Link, addresses
 
 _PACKAGE = __name__.partition('.')[0]
 # Where a machine keeps its files and how it reads them is its own business.
@@ -52,19 +52,26 @@ def _flat(path: str, value) -> dict:
     return {k: v for key, inner in value.items() for k, v in _flat(f'{path}.{key}', inner).items()}
 
 
-def join(store: dist.Store, settings: dict) -> tuple[Link, dict]:
+def join(store: dist.TCPStore, settings: dict) -> tuple[Link, dict]:
     """Ask the holder of a store to be let in: the link to it, and what it told.
 
     Raises:
-        ValueError: If the holder turns this replica away; with its reason.
+        ValueError: If the holder turns this replica away, with its reason, or cannot be reached.
     """
+    own, its = addresses(store.host, store.port)
     number = store.add('replicas', 1) - 1
     where = f'{socket.gethostname()}, process {os.getpid()}'
-    store.set(f'join/{number}', json.dumps(dict(where=where, settings=settings)))
+    store.set(f'join/{number}', json.dumps(dict(where=where, address=its, settings=settings)))
     told = json.loads(store.get(f'answer/{number}'))
     if told['refused']:
         raise ValueError(f'The holder turns this replica away: {told["refused"]}')
-    return Link(store, f'link/{number}', 1), told
+    try:
+        return Link(store, f'link/{number}', 1, own), told
+    except RuntimeError as error:  # gloo has no other
+        raise ValueError(
+            f'This replica, at {own}, and its holder, at {its}, do not reach each other; '
+            f'GLOO_SOCKET_IFNAME names the network interface to use. gloo says: {error}'
+        ) from error
 
 
 def work(link: Link, model: nn.Module, gradient: Callable[[], dict], dtype: torch.dtype) -> None:

@@ -1,6 +1,7 @@
 import multiprocessing
 import os
 import signal
+import socket
 import threading
 import time
 
@@ -8,7 +9,7 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from mmseg_deeplabv3x.engine.loops.link import ConnectionLost, Link, connect
+from mmseg_deeplabv3x.engine.loops.link import ConnectionLost, Link, addresses, connect
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def both_ends(store):
     ends = {}
 
     def meet(rank):
-        ends[rank] = Link(connect(f'localhost:{store.port}'), 'pair', rank)
+        ends[rank] = Link(connect(f'localhost:{store.port}'), 'pair', rank, '127.0.0.1')
 
     threads = [threading.Thread(target=meet, args=[rank]) for rank in (0, 1)]
     for thread in threads:
@@ -47,7 +48,10 @@ def test_tensors_and_objects_arrive_in_order(store):
 
 
 def _echo(port):
-    link, tensor = Link(connect(f'localhost:{port}'), 'pair', 1), torch.zeros(2_000_000)
+    link, tensor = (
+        Link(connect(f'localhost:{port}'), 'pair', 1, '127.0.0.1'),
+        torch.zeros(2_000_000),
+    )
     while True:
         link.receive(tensor)
         link.send(tensor)
@@ -58,7 +62,10 @@ def test_a_killed_partner_is_noticed_in_the_middle_of_a_transfer_too(store, dela
     """Without a receive that is always there, gloo may wait for ever."""
     process = multiprocessing.get_context('fork').Process(target=_echo, args=[store.port])
     process.start()
-    link, tensor = Link(connect(f'localhost:{store.port}'), 'pair', 0), torch.zeros(2_000_000)
+    link, tensor = (
+        Link(connect(f'localhost:{store.port}'), 'pair', 0, '127.0.0.1'),
+        torch.zeros(2_000_000),
+    )
 
     def kill():
         time.sleep(0.2 + delay)
@@ -85,3 +92,29 @@ def test_nobody_answers(monkeypatch):
     monkeypatch.setattr(dist, 'TCPStore', refuse)
     with pytest.raises(ValueError, match='No holder of an AsyncReplicaLoop answers at a:1.'):
         connect('a:1')
+
+
+@pytest.mark.parametrize('host', ['localhost', '127.0.0.1'])
+def test_both_addresses_of_a_way(host):
+    own, its = addresses(host, 29500)
+    assert own == its and own in ('127.0.0.1', '::1')
+
+
+def test_the_other_address_is_the_one_that_was_asked_for():
+    """Not what the other machine's name stands for."""
+    assert addresses('127.0.0.2', 29500)[1] == '127.0.0.2'
+
+
+def test_no_way(monkeypatch):
+    def unreachable(*args):
+        raise OSError('Network is unreachable')
+
+    monkeypatch.setattr(socket.socket, 'connect', unreachable)
+    with pytest.raises(ValueError, match='no way from this machine to 192.0.2.1, port 5'):
+        addresses('192.0.2.1', 5)
+
+
+def test_an_interface_that_the_user_names_wins(store, monkeypatch):
+    monkeypatch.setenv('GLOO_SOCKET_IFNAME', 'nosuch0')
+    with pytest.raises(RuntimeError, match='nosuch0|interface|ifa'):
+        Link(connect(f'localhost:{store.port}'), 'pair', 0, '127.0.0.1')
