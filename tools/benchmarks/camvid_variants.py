@@ -14,6 +14,8 @@ CONFIGS = Path(__file__).parents[2] / 'configs'
 EFFICIENTNET = 'deeplabv3x_effnetlite0_os16_camvid.py'
 STOCK = 'mmseg::deeplabv3/deeplabv3_r18-d8_4xb2-80k_cityscapes-512x1024.py'
 OUR_CROP, THEIR_CROP = (177, 241), (176, 240)
+# on the grid of output_stride 8, 16 and 32; the paper's 321/513 of that, on the grid of 16
+ALIGNED_CROP, SMALL_CROP = (161, 225), (97, 145)
 PAPER_MOMENTUM = 0.0003
 # nearly every image holds some pixels of these: 366 of 367; a hundredth of a halved image in 260
 MIN_PIXELS = 400
@@ -33,16 +35,19 @@ class FrozenBackboneHook(Hook):
                 module.eval()
 
 
-def ours(config: str, weights: str | None = None, **options) -> Config:
+def ours(
+    config: str, weights: str | None = None, crop: tuple[int, int] = OUR_CROP, **options
+) -> Config:
     """One of our configs for images of half the size.
 
     Args:
         config: Its name.
         weights: File that a backbone of timm takes its weights from. Default: what the config says.
+        crop: Height and width.
         **options: Changed settings: ``__`` stands for a dot.
     """
     cfg = Config.fromfile(CONFIGS / config)
-    set_crop(cfg, OUR_CROP)
+    set_crop(cfg, crop)
     if weights and 'backbone' in cfg.model.backbone:
         checkpoint = str(Path(weights).absolute())
         cfg.model.backbone.backbone.update(
@@ -83,6 +88,13 @@ def bootstrap(weights: str | None, times: int) -> Config:
         times=times,
         min_pixels=MIN_PIXELS,
     )
+    return cfg
+
+
+def trained_at(weights: str | None, stride: int) -> Config:
+    """Trained at another output_stride, evaluated at 16."""
+    cfg = reference(weights)
+    cfg.model.output_stride = dict(train=stride, test=16)
     return cfg
 
 
@@ -141,6 +153,7 @@ def set_crop(cfg: Config, size: tuple[int, int]) -> None:
 
 
 pretrained = partial(ours, EFFICIENTNET)
+reference = partial(pretrained, crop=ALIGNED_CROP)
 
 # each takes the file of weights, or None
 VARIANTS: dict[str, Callable[[str | None], Config]] = {
@@ -168,6 +181,27 @@ VARIANTS: dict[str, Callable[[str | None], Config]] = {
         pretrained,
         model__decode_head__sampler=dict(type='OHEMPixelSampler', thresh=0.7, min_kept=100_000),
     ),
+    # of the paper's tables
+    'reference': reference,
+    # Table 5
+    'no_image_pool': partial(reference, model__decode_head__image_pool=False),
+    'rates_4': partial(
+        reference, model__decode_head__image_pool=False, model__decode_head__rates=(6, 12, 18, 24)
+    ),
+    'no_aspp': partial(
+        reference, model__decode_head__image_pool=False, model__decode_head__rates=()
+    ),
+    # Table 8
+    'bn_frozen': partial(reference, model__freeze_bn=True),
+    'labels_down': partial(reference, model__decode_head__loss_size='logits'),
+    'small_crop': partial(pretrained, crop=SMALL_CROP),
+    # Table 9
+    'batch_2': partial(reference, train_dataloader__batch_size=2),
+    'batch_4': partial(reference, train_dataloader__batch_size=4),
+    'batch_16': partial(reference, train_dataloader__batch_size=16),
+    # Table 10
+    'trained_at_8': partial(trained_at, stride=8),
+    'trained_at_32': partial(trained_at, stride=32),
     'ours_r18': partial(ours, 'deeplabv3x_r18_os16_camvid.py'),
     'mmseg_r18': mmseg,
     'mmseg_pretrained': mmseg_head,

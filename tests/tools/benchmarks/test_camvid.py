@@ -204,6 +204,39 @@ def test_a_repeated_evaluation_takes_the_older_ones_place(tmp_path):
     assert camvid.read_curve(tmp_path) == {10: {'mIoU': 1.0}, 20: {'mIoU': 3.0}}
 
 
+def test_the_end_is_evaluated_at_other_output_strides_too(tmp_path):
+    strides, seen = dict(train=16, test=16), []
+
+    class Loop:
+        def run(self):
+            seen.append(strides['test'])
+            hook.after_val_epoch(runner, dict(mIoU=np.float64(strides['test'])))
+
+    runner = SimpleNamespace(work_dir=str(tmp_path), iter=5, max_iters=10, val_loop=Loop())
+    runner.model = SimpleNamespace(output_strides=strides)
+    for began in ('from the start', 'resumed after the last step'):
+        hook = camvid.CurveHook(others=(8, 32))
+        if began == 'from the start':
+            hook.after_val_epoch(runner, dict(mIoU=np.float64(1.0)))
+            runner.iter = 10
+            hook.after_val_epoch(runner, dict(mIoU=np.float64(16.0)))
+            assert list(camvid.read_curve(tmp_path)) == [5], 'the last one is not yet complete'
+        hook.after_train(runner)
+        assert camvid.read_curve(tmp_path) == {
+            5: {'mIoU': 1.0},
+            10: {'mIoU': 16.0, 'os8/mIoU': 8.0, 'os32/mIoU': 32.0},
+        }
+        assert strides == dict(train=16, test=16)
+    assert seen == [8, 32, 16, 8, 32]
+
+
+def test_a_variant_keeps_its_own_batch(tmp_path):
+    args = options('--work-dir', tmp_path)
+    for name, size in (('reference', 8), ('batch_2', 2), ('batch_16', 16)):
+        cfg = Config.fromfile(camvid.config_of(camvid.prepare(name, 0, args)))
+        assert cfg.train_dataloader.batch_size == size
+
+
 def test_curves_become_tables_json_and_a_picture(data, tmp_path, monkeypatch, table_cells):
     scores = dict(mIoU=30.0, aAcc=70.0)
     scores |= {f'IoU/{name}': 30.0 for name in CamVidDataset.METAINFO['classes']}

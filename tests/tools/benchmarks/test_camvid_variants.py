@@ -119,6 +119,31 @@ def test_the_backbone_starts_from_the_file(name, weights):
     assert all(torch.isfinite(loss).all() for loss in model.loss(*batch(cfg)).values())
 
 
+@pytest.mark.parametrize('name, branches', [('no_aspp', 1), ('rates_4', 5), ('no_image_pool', 4)])
+def test_the_heads_of_table_5(name, branches, weights):
+    cfg, model = built(name, weights)
+    width = cfg.model.decode_head.get('channels', 256)
+    assert model.decode_head.bottleneck.conv.in_channels == branches * width
+    assert all(torch.isfinite(loss).all() for loss in model.loss(*batch(cfg)).values())
+
+
+@pytest.mark.parametrize('stride, rows', [(8, 21), (32, 6)])
+def test_trained_at_another_output_stride(stride, rows, weights):
+    _, model = built(f'trained_at_{stride}', weights)
+    assert model.output_strides == dict(train=stride, test=16)
+    assert model.train().extract_feat(torch.zeros(1, 3, 161, 225))[-1].shape[2] == rows
+
+
+def test_table_8(weights):
+    cfg, model = built('small_crop', weights)
+    crops = [t.crop_size for t in cfg.train_dataloader.dataset.pipeline if 'crop_size' in t]
+    assert crops == [(97, 145)] and cfg.model.data_preprocessor.size == (97, 145)
+    assert all(torch.isfinite(loss).all() for loss in model.loss(*batch(cfg)).values())
+    _, model = built('bn_frozen', weights)
+    assert not any(m.training for m in model.train().modules() if isinstance(m, nn.BatchNorm2d))
+    assert built('labels_down', weights)[1].decode_head.loss_size == 'logits'
+
+
 def test_scratch_does_not(weights):
     _, model = built('scratch', weights)
     model.init_weights()
