@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from math import sqrt
 from pathlib import Path
 
+import numpy as np
 from common.markdown_table import markdown_table
 
 from mmseg_deeplabv3x.datasets import CamVidDataset
@@ -62,7 +63,8 @@ def with_error(values: Sequence[float], form: str) -> str:
     """Mean ± standard error of the mean."""
     text = f'{statistics.fmean(values):{form}}'
     if len(values) > 1:
-        text += f' ± {statistics.stdev(values) / sqrt(len(values)):{form.lstrip("+")}}'
+        error = np.std(values, ddof=1) / sqrt(len(values))  # may be NaN, unlike statistics.stdev
+        text += f' ± {error:{form.lstrip("+")}}'
     return text
 
 

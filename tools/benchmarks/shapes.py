@@ -1,4 +1,4 @@
-"""Does a head that sees context win on the Shapes dataset?"""
+"""Does a network that sees context win on the Shapes dataset?"""
 
 import argparse
 from collections.abc import Sequence
@@ -13,13 +13,17 @@ from mmseg_deeplabv3x.cli.arguments import add_cfg_options
 from mmseg_deeplabv3x.datasets import ShapesDataset
 from mmseg_deeplabv3x.evaluation.confusion import class_iou, confusion_matrix
 
-HEADS = ('1x1', 'aspp')
+from .camvid_report import with_error
+
+# '1x1' classifies the positions of block4, 'block5' to 'block7' those of the cascade's last block
+BLOCKS = {'1x1': 4, 'block5': 5, 'block6': 6, 'block7': 7}
+HEADS = ('1x1', 'aspp', 'aspp_no_pool', 'block5', 'block6', 'block7')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the subcommand."""
     parser.add_argument('--config', default='configs/deeplabv3x_r18_os16_shapes.py')
-    parser.add_argument('--heads', nargs='+', default=HEADS, choices=HEADS)
+    parser.add_argument('--heads', nargs='+', default=HEADS[:2], choices=HEADS)
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1], help='one run each')
     parser.add_argument('--work-dir', default='work_dirs/benchmark_shapes')
     add_cfg_options(parser)
@@ -32,7 +36,8 @@ def run(args: argparse.Namespace) -> str:
         args: As declared by :func:`add_arguments`.
 
     Returns:
-        A Markdown table: IoU in percent, of each class and on average, over the seeds.
+        A Markdown table: IoU in percent, of each class and on average, over the seeds; and what the
+        average differs in from the first head's, seed by seed, ± its standard error.
     """
     ious = {}
     for head in args.heads:
@@ -51,7 +56,7 @@ def train(head: str, seed: int, args: argparse.Namespace) -> np.ndarray:
     """Train one model and evaluate it.
 
     Args:
-        head: 'aspp', the config's own, or '1x1', a classifier of single positions.
+        head: One of ``HEADS``; 'aspp' is the config's own.
         seed: Of weights and data.
         args: As declared by :func:`add_arguments`.
 
@@ -61,8 +66,7 @@ def train(head: str, seed: int, args: argparse.Namespace) -> np.ndarray:
     cfg = Config.fromfile(args.config)
     cfg.merge_from_dict(args.cfg_options)
     cfg.randomness.seed = seed
-    if head == '1x1':
-        cfg.model.decode_head = pixel_classifier(cfg.model.decode_head)
+    set_head(cfg.model, head)
     cfg.train_cfg.val_interval = cfg.train_cfg.max_iters + 1  # evaluated once, below
     cfg.default_hooks.checkpoint = None
     cfg.work_dir = f'{args.work_dir}/{head}_{seed}'
@@ -70,6 +74,23 @@ def train(head: str, seed: int, args: argparse.Namespace) -> np.ndarray:
     runner = Runner.from_cfg(cfg)
     runner.train()
     return class_iou(val_confusion(runner))
+
+
+def set_head(model: dict, head: str) -> None:
+    """Change a model that has ASPP with image pooling."""
+    if head == 'aspp_no_pool':
+        model.decode_head.image_pool = False
+    elif head in BLOCKS:
+        model.decode_head = pixel_classifier(model.decode_head)
+    if BLOCKS.get(head, 4) > 4:
+        backbone = model.backbone
+        model.neck = dict(
+            type='CascadeNeck',
+            depth=backbone.depth,
+            num_blocks=BLOCKS[head] - 4,
+            base_channels=backbone.base_channels,
+            norm_cfg=backbone.norm_cfg,
+        )
 
 
 def pixel_classifier(head: dict) -> dict:
@@ -118,13 +139,17 @@ def iou_over_seeds(classes: Sequence[str], columns: dict[str, np.ndarray]) -> st
         columns: By title, the IoU between 0 and 1 of each seed and class, (seeds, classes).
 
     Returns:
-        The table: percent, mean over the seeds and, in brackets, smallest and largest.
+        The table: percent, mean over the seeds and, in brackets, smallest and largest; below the
+        mean of the classes its difference to the first column's, ± the standard error.
     """
     rows = [
         _row(name, [ious[:, index] for ious in columns.values()])
         for index, name in enumerate(classes)
     ]
-    rows.append(_row('**mean**', [ious.mean(axis=1) for ious in columns.values()]))
+    means = [100 * ious.mean(axis=1) for ious in columns.values()]
+    rows.append(_row('**mean**', [of_seeds / 100 for of_seeds in means]))
+    gains = [with_error((of_seeds - means[0]).tolist(), '+.2f') for of_seeds in means[1:]]
+    rows.append([f'against {next(iter(columns))}', '', *gains])
     return markdown_table(['IoU in %', *columns], rows)
 
 
