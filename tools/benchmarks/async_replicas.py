@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> str:
                     f'{found["seconds"]:.1f}' if found else '',
                     f'{found["seconds"] / base:.2f}' if found else '',
                     f'{seconds / base:.2f}',
-                    f'{PAPER.get(number, float("nan")):.2f}',
+                    f'{PAPER[number]:.2f}' if number in PAPER else '',
                     f'{waits / alone:.2f}',
                     f'{fmean(found["ages"]):.1f}, {max(found["ages"])}' if found else '',
                     f'{fmean(ages):.1f}, {max(ages)}',
@@ -150,6 +150,7 @@ def _measure(args: argparse.Namespace, number: int, draws: list[list[float]]) ->
     seconds = time.perf_counter() - start
     holder.close()
     processes.join()
+    holder.part()
     return dict(seconds=seconds, holder=median(own), ages=list(account.steps.elements()))
 
 
