@@ -21,10 +21,7 @@ check_usage 2 any "$@"
 
 config=$1 replicas=$2
 shift 2
-if ! [[ $replicas =~ ^[1-9][0-9]*$ ]]; then
-    echo "REPLICAS must be a number of processes, but got '$replicas'" >&2
-    exit 2
-fi
+check_number REPLICAS "$replicas"
 export ASYNC_REPLICAS=$replicas
 train="$(dirname "$0")/train.py"
 if [ -z "$holder" ]; then

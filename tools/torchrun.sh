@@ -8,10 +8,7 @@ check_usage 2 any "$@"
 
 gpus=$1 script=$2
 shift 2
-if ! [[ $gpus =~ ^[1-9][0-9]*$ ]]; then
-    echo "GPUS must be a number of processes, but got '$gpus'" >&2
-    exit 2
-fi
+check_number GPUS "$gpus"
 if ! [ -f "$(dirname "$0")/$script" ]; then
     echo "SCRIPT must be train.py or test.py, but got '$script'" >&2
     exit 2

@@ -218,7 +218,7 @@ def two_hosts():
 
 @pytest.mark.slow
 def test_two_machines(tiny_config, start, two_hosts, tmp_path):
-    """Both name themselves localhost, as far as their hosts file goes; none can be reached so."""
+    """This machine's name stands for a loopback address or for one that the namespaces lack."""
     config = tiny_config('async_machines', {**CHANGES, 'train_cfg.max_iters': 1_000_000})
     nodes = dict(NNODES='2', MASTER_ADDR='10.77.0.1', PORT='29517')
     args = (config, 1, '--work-dir', tmp_path / 'work_dir')

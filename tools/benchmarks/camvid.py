@@ -5,7 +5,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -18,8 +18,8 @@ from mmseg_deeplabv3x.cli.arguments import at_least_1, checkpoint_file, seed
 from mmseg_deeplabv3x.files import write_file
 from mmseg_deeplabv3x.progress import Progress, track
 
-from .camvid_report import plot, tables
-from .camvid_variants import VARIANTS
+from .camvid_report import Curves, plot, tables
+from .camvid_variants import RECIPES, VARIANTS
 
 TRAIN = Path(__file__).parents[1] / 'train.py'
 JPEG_QUALITY = 95
@@ -28,7 +28,7 @@ EVALUATIONS = 4
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the subcommand."""
-    parser.add_argument('--variants', nargs='+', default=list(VARIANTS), choices=list(VARIANTS))
+    parser.add_argument('--variants', nargs='+', default=list(RECIPES), choices=list(VARIANTS))
     parser.add_argument('--seeds', type=seed, nargs='+', default=[0, 1, 2], help='one run each')
     parser.add_argument('--data', default='data/camvid', help='as tools/prepare_data.py makes it')
     parser.add_argument(
@@ -46,10 +46,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> str:
     """Train each variant with each seed, and compare.
 
-    Images and masks are halved once, to 240x180, and kept in the work dir: images by the mean of
-    2x2 pixels, as JPEG of quality 95, masks by every second pixel. Trainings and evaluations see
-    nothing else. A training that is finished there is not repeated, a broken one goes on.
-
     Writes ``results.json`` (all curves and IoUs), ``results.md`` and ``curves.png`` into the work
     dir.
 
@@ -64,24 +60,46 @@ def run(args: argparse.Namespace) -> str:
         FileNotFoundError: If the images are not there.
         ValueError: If a training in the work dir has other settings.
     """
-    work_dir = Path(args.work_dir)
-    halve(Path(args.data), work_dir / 'data')
-    folders = {
-        (name, number): prepare(name, number, args)
-        for number in args.seeds
-        for name in args.variants
-    }
-    train_all(list(folders.values()), args.iterations, args.jobs)
-    curves = {
-        name: {number: read_curve(folders[name, number]) for number in args.seeds}
-        for name in args.variants
-    }
+    work_dir, curves = Path(args.work_dir), train_variants(args)
     settings = dict(iterations=args.iterations, batch_size=args.batch_size, torch=torch.__version__)
     write_file(work_dir / 'results.json', json.dumps(dict(settings, curves=curves), indent=1))
     markdown = tables(curves, args.iterations)
     write_file(work_dir / 'results.md', markdown + '\n')
     plot(curves, work_dir / 'curves.png')
     return markdown
+
+
+def train_variants(
+    args: argparse.Namespace, others: Sequence[int] = (), changes: Mapping | None = None
+) -> Curves:
+    """Train each variant with each seed, on CamVid at half size.
+
+    Images and masks are halved once, to 240x180, and kept in the work dir: images by the mean of
+    2x2 pixels, as JPEG of quality 95, masks by every second pixel. Trainings and evaluations see
+    nothing else. A training that is finished there is not repeated, a broken one goes on.
+
+    Args:
+        args: As declared by :func:`add_arguments`.
+        others: Of :class:`CurveHook`.
+        changes: Changed settings of every training, as of ``--cfg-options``.
+
+    Returns:
+        Scores in percent.
+
+    Raises:
+        CommandError, FileNotFoundError, ValueError: As :func:`run`.
+    """
+    halve(Path(args.data), Path(args.work_dir, 'data'))
+    folders = {
+        (name, number): prepare(name, number, args, others, changes or {})
+        for number in args.seeds
+        for name in args.variants
+    }
+    train_all(list(folders.values()), args.iterations, args.jobs)
+    return {
+        name: {number: read_curve(folders[name, number]) for number in args.seeds}
+        for name in args.variants
+    }
 
 
 class CurveHook(Hook):
@@ -111,8 +129,8 @@ class CurveHook(Hook):
         own = strides['test']
         if not self._last:  # resumed after the last step
             runner.val_loop.run()
-        for strides['test'] in self.others:
-            self._prefix = f'os{strides["test"]}/'
+        for stride in self.others:
+            strides['test'], self._prefix = stride, f'os{stride}/'
             runner.val_loop.run()
         strides['test'] = own
         self._write(runner, self._last)
@@ -161,7 +179,11 @@ def halve(source: Path, target: Path) -> None:
 
 
 def prepare(
-    name: str, number: int, args: argparse.Namespace, others: Sequence[int] = (), **changes
+    name: str,
+    number: int,
+    args: argparse.Namespace,
+    others: Sequence[int] = (),
+    changes: Mapping | None = None,
 ) -> Path:
     """Write the config of one training.
 
@@ -170,7 +192,7 @@ def prepare(
         number: The seed.
         args: As declared by :func:`add_arguments`.
         others: Of :class:`CurveHook`.
-        **changes: Changed settings: ``__`` stands for a dot.
+        changes: Of :func:`train_variants`.
 
     Returns:
         The folder of the training.
@@ -179,7 +201,7 @@ def prepare(
         ValueError: If another config is there.
     """
     cfg = VARIANTS[name](args.weights)
-    cfg.merge_from_dict({name.replace('__', '.'): value for name, value in changes.items()})
+    cfg.merge_from_dict(dict(changes or {}))
     if args.batch_size:
         cfg.train_dataloader.batch_size = args.batch_size
     cfg.merge_from_dict(

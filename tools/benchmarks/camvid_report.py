@@ -63,9 +63,13 @@ def with_error(values: Sequence[float], form: str) -> str:
     """Mean ± standard error of the mean."""
     text = f'{statistics.fmean(values):{form}}'
     if len(values) > 1:
-        error = np.std(values, ddof=1) / sqrt(len(values))  # may be NaN, unlike statistics.stdev
-        text += f' ± {error:{form.lstrip("+")}}'
+        text += f' ± {standard_error(values):{form.lstrip("+")}}'
     return text
+
+
+def standard_error(values: Sequence[float]) -> float:
+    """Of the mean; NaN where a value is, unlike ``statistics.stdev``."""
+    return np.std(values, ddof=1) / sqrt(len(values))
 
 
 def plot(curves: Curves, path: Path) -> None:

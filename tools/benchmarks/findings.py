@@ -5,7 +5,6 @@ import json
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import sqrt
 from pathlib import Path
 
 import torch
@@ -14,13 +13,22 @@ from common.markdown_table import markdown_table
 from mmseg_deeplabv3x.files import write_file, written_aside
 from mmseg_deeplabv3x.paper.rows import ROWS
 
-from . import camvid
-from .camvid_report import with_error
+from .camvid import add_arguments as add_camvid_arguments
+from .camvid import train_variants
+from .camvid_report import standard_error, with_error
 
-STRIDES = (8, 16, 32)  # of the evaluation
+STRIDES = (8, 32)  # of the evaluation, beside 16
 TRIMAP_WIDTH = 3
-# the largest share of the pixels, and the thinnest things
+# most of the pixels, and the thinnest things
 LARGE, THIN = ('sky', 'building', 'road', 'tree'), ('pole', 'signsymbol', 'pedestrian')
+
+LEGEND = (
+    'paper, here: difference of mIoU to the first row of the table, seed by seed, ± the standard '
+    f'error of its mean. The same of thin classes ({", ".join(THIN)}), of large ones '
+    f'({", ".join(LARGE)}), and of the pixels within {TRIMAP_WIDTH} of a boundary. The finding '
+    "shows if two standard errors leave the paper's sign, and does not if they leave less than "
+    "half of the paper's difference."
+)
 
 
 @dataclass(frozen=True)
@@ -66,7 +74,7 @@ FINDINGS = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the subcommand."""
-    camvid.add_arguments(parser)
+    add_camvid_arguments(parser)
     variants = list(dict.fromkeys(finding.variant for finding in FINDINGS))
     parser.set_defaults(variants=variants, iterations=200, work_dir='work_dirs/benchmark_findings')
 
@@ -88,18 +96,10 @@ def run(args: argparse.Namespace) -> str:
         ValueError: If a training in the work dir has other settings.
     """
     work_dir = Path(args.work_dir)
-    camvid.halve(Path(args.data), work_dir / 'data')
-    others = [stride for stride in STRIDES if stride != 16]
-    changes = dict(val_evaluator__trimap_widths=[TRIMAP_WIDTH])
-    folders = {
-        (name, seed): camvid.prepare(name, seed, args, others, **changes)
-        for seed in args.seeds
-        for name in args.variants
-    }
-    camvid.train_all(list(folders.values()), args.iterations, args.jobs)
+    curves = train_variants(args, STRIDES, {'val_evaluator.trimap_widths': [TRIMAP_WIDTH]})
     scores = {
-        name: {seed: camvid.read_curve(folders[name, seed])[args.iterations] for seed in args.seeds}
-        for name in args.variants
+        name: {seed: curve[args.iterations] for seed, curve in seeds.items()}
+        for name, seeds in curves.items()
     }
     settings = dict(iterations=args.iterations, seeds=args.seeds, torch=torch.__version__)
     write_file(work_dir / 'results.json', json.dumps(dict(settings, scores=scores), indent=1))
@@ -167,13 +167,8 @@ def verdict(published: float | None, differences: Sequence[float]) -> str:
     return 'does not show' if mean + error < abs(published) / 2 else 'cannot be told'
 
 
-def standard_error(values: Sequence[float]) -> float:
-    """Of the mean."""
-    return statistics.stdev(values) / sqrt(len(values))
-
-
 def table(compared: Sequence[dict]) -> str:
-    """Markdown: the difference in the paper and here, of all pixels and of some."""
+    """Markdown: mIoU, and what it differs in from the first row of a table."""
     rows = []
     for line in compared:
         finding, published = line['finding'], line['published']
@@ -186,7 +181,7 @@ def table(compared: Sequence[dict]) -> str:
         row += [verdict(published, line['differences']['mIoU'])]
         rows.append([*row, of['thin'], of['boundary'], of['large']])
     titles = ['table', 'row', 'mIoU', 'paper', 'here', 'the finding', 'thin', 'boundary', 'large']
-    return markdown_table(titles, rows)
+    return f'{markdown_table(titles, rows)}\n\n{LEGEND}'
 
 
 def plot(compared: Sequence[dict], path: Path) -> None:

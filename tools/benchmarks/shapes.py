@@ -146,9 +146,9 @@ def iou_over_seeds(classes: Sequence[str], columns: dict[str, np.ndarray]) -> st
         _row(name, [ious[:, index] for ious in columns.values()])
         for index, name in enumerate(classes)
     ]
-    means = [100 * ious.mean(axis=1) for ious in columns.values()]
-    rows.append(_row('**mean**', [of_seeds / 100 for of_seeds in means]))
-    gains = [with_error((of_seeds - means[0]).tolist(), '+.2f') for of_seeds in means[1:]]
+    means = [ious.mean(axis=1) for ious in columns.values()]
+    rows.append(_row('**mean**', means))
+    gains = [with_error(100 * (of_seeds - means[0]), '+.2f') for of_seeds in means[1:]]
     rows.append([f'against {next(iter(columns))}', '', *gains])
     return markdown_table(['IoU in %', *columns], rows)
 

@@ -135,6 +135,8 @@ class AsyncReplicaLoop(IterBasedTrainLoop):
         return self.runner.model
 
     def _replicate(self, address: str) -> None:
+        # whole lines: the replicas of a machine may end at the same time, with one terminal
+        sys.stderr.reconfigure(line_buffering=True, write_through=False)
         store, model, taken = connect(address), self.runner.model, deque()
         link, told = join(store, settings_of(self.runner.cfg))
         seed, wrapper = told['seed'], self.runner.optim_wrapper
@@ -159,12 +161,10 @@ class AsyncReplicaLoop(IterBasedTrainLoop):
         try:
             work(link, model, gradient, self._dtype)
         except (ConnectionLost, torch.distributed.DistError) as error:
-            # one write a line: replicas of a machine end together, and SystemExit(text) takes two
-            sys.stderr.write(
+            raise SystemExit(
                 f'A replica ends, since its holder at {address} is gone. The training goes on when '
-                'it is started again with --resume.\n'
-            )
-            raise SystemExit(1) from error
+                'it is started again with --resume.'
+            ) from error
 
     def _hold(self) -> None:
         runner = self.runner

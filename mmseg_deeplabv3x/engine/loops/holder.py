@@ -176,8 +176,13 @@ class Holder:
         try:
             store = connect(f'localhost:{self.port}')
             link = Link(store, f'link/{replica.number}', 0, address)
-            self._links.append(link)
-            self._events.put(('joined', replica))
+        except (RuntimeError, ValueError) as error:
+            why = f'it knows this machine as {address}. PyTorch says: {error}'
+            self._logger.warning(f'{replica.name} does not join: {why}')
+            return
+        self._links.append(link)
+        self._events.put(('joined', replica))
+        try:
             while replica.go_on.get():
                 link.send_object(True)
                 link.send(replica.flat, replica.buffers)
@@ -186,7 +191,7 @@ class Holder:
                 replica.flat.copy_(gradient)
                 self._events.put(('gradient', replica))
             link.send_object(False)
-        except (ConnectionLost, RuntimeError, ValueError):  # while it joined, torch's own
+        except (ConnectionLost, RuntimeError, ValueError):
             self._events.put(('gone', replica))
 
 

@@ -13,7 +13,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-SILENCE = timedelta(days=30)  # a replica may be hung and wake up, a validation may be long
+MEETING = timedelta(minutes=1)  # until both ends of a link have found each other
+SILENCE = timedelta(days=30)  # then: a replica may be hung and wake up, a validation may be long
 
 
 class ConnectionLost(ConnectionError):
@@ -33,16 +34,20 @@ class Link:
         rank: 0 for the holder, 1 for the replica.
         address: Of this machine, at which the other end finds it. gloo itself takes what the host's
             name stands for, on many systems 127.0.1.1, where other machines find nobody.
-            ``GLOO_SOCKET_IFNAME`` in the environment, gloo's own choice of an interface, wins.
+            ``GLOO_SOCKET_IFNAME`` in the environment, PyTorch's own way to choose interfaces (with
+            commas between several), wins.
+
+    Raises:
+        RuntimeError: If the two do not find each other, gloo's and PyTorch's own.
     """
 
     def __init__(self, store: dist.Store, name: str, rank: int, address: str):
         self._other = 1 - rank
         options = dist.ProcessGroupGloo._Options()
-        options._timeout = SILENCE
-        interface = os.environ.get('GLOO_SOCKET_IFNAME')
-        where = dict(interface=interface) if interface else dict(hostname=address)
-        options._devices = [dist.ProcessGroupGloo.create_device(**where)]
+        options._timeout = MEETING
+        named = os.environ.get('GLOO_SOCKET_IFNAME')
+        where = [dict(interface=n) for n in named.split(',')] if named else [dict(hostname=address)]
+        options._devices = [dist.ProcessGroupGloo.create_device(**one) for one in where]
         self._group = dist.ProcessGroupGloo(dist.PrefixStore(name, store), rank, 2, options)
         self._transfers, self._ends = queue.SimpleQueue(), queue.SimpleQueue()
         threading.Thread(target=self._transfer, daemon=True).start()
@@ -84,7 +89,7 @@ class Link:
     def _error(self, method: Callable, tensors: Iterable[Tensor], tag: int) -> str:
         try:
             for tensor in tensors:
-                method([tensor], self._other, tag).wait()
+                method([tensor], self._other, tag).wait(SILENCE)
         except RuntimeError as error:  # gloo has no other
             return str(error)
         return ''

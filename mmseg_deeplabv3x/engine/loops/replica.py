@@ -67,10 +67,10 @@ def join(store: dist.TCPStore, settings: dict) -> tuple[Link, dict]:
         raise ValueError(f'The holder turns this replica away: {told["refused"]}')
     try:
         return Link(store, f'link/{number}', 1, own), told
-    except RuntimeError as error:  # gloo has no other
+    except RuntimeError as error:
         raise ValueError(
             f'This replica, at {own}, and its holder, at {its}, do not reach each other; '
-            f'GLOO_SOCKET_IFNAME names the network interface to use. gloo says: {error}'
+            f'GLOO_SOCKET_IFNAME names the network interface to use. PyTorch says: {error}'
         ) from error
 
 

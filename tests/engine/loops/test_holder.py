@@ -1,5 +1,6 @@
 """Who is let in, started and counted; events and transfers: test_async_replica_loop.py."""
 
+import json
 import logging
 import sys
 import time
@@ -38,6 +39,18 @@ def test_one_that_died_before_it_asked_keeps_nobody_out(monkeypatch):
     assert told['seed'] == 5
     event, replica = holder.next_event(30.0)
     assert (event, replica.number, list(holder.replicas)) == ('joined', 1, [1])
+    holder.close()
+
+
+def test_one_that_knows_this_machine_by_another_address_is_named(caplog):
+    holder = hold()
+    store = connect(f'localhost:{holder.port}')
+    asks = dict(where='there, process 7', address='192.0.2.1', settings={})
+    store.set('join/0', json.dumps(asks))
+    store.add('replicas', 1)
+    assert holder.next_event(3.0) is None and not holder.replicas
+    why = 'Replica 0 (there, process 7) does not join: it knows this machine as 192.0.2.1. '
+    assert why in caplog.text
     holder.close()
 
 

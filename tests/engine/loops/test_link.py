@@ -4,11 +4,13 @@ import signal
 import socket
 import threading
 import time
+from datetime import timedelta
 
 import pytest
 import torch
 import torch.distributed as dist
 
+from mmseg_deeplabv3x.engine.loops import link as module
 from mmseg_deeplabv3x.engine.loops.link import ConnectionLost, Link, addresses, connect
 
 
@@ -17,12 +19,12 @@ def store():
     return dist.TCPStore('localhost', 0, is_master=True, wait_for_workers=False)
 
 
-def both_ends(store):
+def both_ends(store, address='127.0.0.1'):
     """A link within this process."""
     ends = {}
 
     def meet(rank):
-        ends[rank] = Link(connect(f'localhost:{store.port}'), 'pair', rank, '127.0.0.1')
+        ends[rank] = Link(connect(f'localhost:{store.port}'), 'pair', rank, address)
 
     threads = [threading.Thread(target=meet, args=[rank]) for rank in (0, 1)]
     for thread in threads:
@@ -114,7 +116,36 @@ def test_no_way(monkeypatch):
         addresses('192.0.2.1', 5)
 
 
-def test_an_interface_that_the_user_names_wins(store, monkeypatch):
-    monkeypatch.setenv('GLOO_SOCKET_IFNAME', 'nosuch0')
-    with pytest.raises(RuntimeError, match='nosuch0|interface|ifa'):
-        Link(connect(f'localhost:{store.port}'), 'pair', 0, '127.0.0.1')
+ELSEWHERE = '192.0.2.1'  # of no machine (RFC 5737)
+
+
+def test_it_listens_at_its_address(store):
+    with pytest.raises(RuntimeError, match=ELSEWHERE):
+        Link(connect(f'localhost:{store.port}'), 'pair', 0, ELSEWHERE)
+
+
+@pytest.mark.skipif(
+    'lo' not in [name for _, name in socket.if_nameindex()], reason='the loopback has another name'
+)
+@pytest.mark.parametrize('names', ['lo', 'lo,lo'])
+def test_interfaces_that_the_user_names_win(store, monkeypatch, names):
+    monkeypatch.setenv('GLOO_SOCKET_IFNAME', names)
+    one, other = both_ends(store, ELSEWHERE)
+    threading.Thread(target=one.send, args=[torch.ones(3)]).start()
+    assert torch.equal(other.receive(torch.zeros(3)), torch.ones(3))
+    monkeypatch.setenv('GLOO_SOCKET_IFNAME', 'lo,nosuch0')
+    with pytest.raises(RuntimeError, match='nosuch0'):
+        Link(connect(f'localhost:{store.port}'), 'another', 0, '127.0.0.1')
+
+
+def test_an_end_that_does_not_come_is_waited_for_a_while(store, monkeypatch):
+    monkeypatch.setattr(module, 'MEETING', timedelta(seconds=1))
+    with pytest.raises(RuntimeError, match='1000ms'):
+        Link(connect(f'localhost:{store.port}'), 'pair', 1, '127.0.0.1')
+
+
+def test_once_they_have_met_silence_may_last_longer(store, monkeypatch):
+    monkeypatch.setattr(module, 'MEETING', timedelta(seconds=1))
+    one, other = both_ends(store)
+    threading.Timer(2.5, one.send, args=[torch.ones(3)]).start()
+    assert torch.equal(other.receive(torch.zeros(3)), torch.ones(3))

@@ -1,12 +1,21 @@
 import itertools
+import json
 from collections import deque
+from datetime import timedelta
 
 import pytest
 import torch.distributed as dist
 from mmengine.config import Config
 from mmengine.dataset import InfiniteSampler
 
-from mmseg_deeplabv3x.engine.loops.replica import dealt_indices, differing_setting, settings_of
+from mmseg_deeplabv3x.engine.loops import link
+from mmseg_deeplabv3x.engine.loops.link import connect
+from mmseg_deeplabv3x.engine.loops.replica import (
+    dealt_indices,
+    differing_setting,
+    join,
+    settings_of,
+)
 
 
 @pytest.fixture
@@ -50,6 +59,33 @@ def test_after_a_resume_what_was_left_comes_first(deal):
     whole = take(endless(), 30)
     assert batches == [whole[6:9], whole[12:15], whole[18:21]]
     assert list(taken) == [2, 6]
+
+
+# ---- joining
+
+
+@pytest.fixture
+def holder_of_replica_0():
+    """The store of a holder that lets the first replica in, and then does not come."""
+    store = dist.TCPStore('localhost', 0, is_master=True, wait_for_workers=False)
+    store.set('answer/0', json.dumps(dict(refused='')))
+    return store
+
+
+def test_a_holder_that_does_not_come_is_named(holder_of_replica_0, monkeypatch):
+    monkeypatch.setattr(link, 'MEETING', timedelta(seconds=1))
+    store = connect(f'127.0.0.1:{holder_of_replica_0.port}')
+    sentence = 'This replica, at 127.0.0.1, and its holder, at 127.0.0.1, do not reach each other; '
+    with pytest.raises(ValueError, match=sentence):
+        join(store, {})
+
+
+def test_the_holder_is_told_at_which_address_it_was_reached(holder_of_replica_0, monkeypatch):
+    monkeypatch.setattr(link, 'MEETING', timedelta(seconds=1))
+    with pytest.raises(ValueError, match='its holder, at 127.0.0.2, '):
+        join(connect(f'127.0.0.2:{holder_of_replica_0.port}'), {})
+    asks = json.loads(holder_of_replica_0.get('join/0'))
+    assert asks['address'] == '127.0.0.2'
 
 
 # ---- the settings
