@@ -174,6 +174,8 @@ def _compare(
 
 
 def _classes(reference: ExportableSegmentor, scores: np.ndarray) -> np.ndarray:
-    if scores.shape[1] > 1:
+    model = reference.model
+    if model.out_channels > 1:
         return scores.argmax(1)
-    return 1 / (1 + np.exp(-scores)) > reference.model.decode_head.threshold
+    of_1 = scores[:, 1] if reference.output == 'probabilities' else 1 / (1 + np.exp(-scores))
+    return of_1 > model.decode_head.threshold

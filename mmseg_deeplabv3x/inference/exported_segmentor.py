@@ -160,7 +160,8 @@ class ExportedSegmentor(BaseModel):
         self.align_corners = meta.get('align_corners', False)  # older files lack it
         self.decode_head = SimpleNamespace(threshold=meta['threshold'])
         self.dataset_meta = {key: meta[key] for key in ('classes', 'palette')}
-        sigmoid = self.output == 'logits' and self.decode_head.threshold is not None
+        # one channel, cut at the threshold, also where the file holds both probabilities
+        sigmoid = self.output != 'classes' and self.decode_head.threshold is not None
         self.out_channels = 1 if sigmoid else len(self.dataset_meta['classes'])
 
     def forward(
@@ -178,7 +179,9 @@ class ExportedSegmentor(BaseModel):
             raise ValueError(f'An exported file only predicts, but mode {mode!r} was asked for.')
         image = inputs.to(torch.uint8) if self.normalise_inside else inputs.float()
         scores = torch.from_numpy(np.asarray(self.network(image.cpu().numpy())))
-        if self.output == 'probabilities':
+        if self.output == 'probabilities' and self.out_channels == 1:
+            scores = torch.logit(scores[:, 1:], torch.finfo(scores.dtype).eps)
+        elif self.output == 'probabilities':
             scores = scores.clamp_min(torch.finfo(scores.dtype).tiny).log()
         elif self.output == 'classes':
             shape = (len(scores), len(self.dataset_meta['classes']), *scores.shape[1:])

@@ -18,7 +18,7 @@ from ..checkpoint_objects import why_refused
 from ..datasets.voc_masks import voc_colours
 from ..engine.checkpoints.loading import complete, inner_model
 from ..transforms.kinds import IMAGE_LOADERS, LABEL_LOADERS, builds_one_of, kind_of, replace_steps
-from .exported_segmentor import exported_model
+from .exported_segmentor import ExportedSegmentor, exported_model
 
 # The pipeline of an exported file for which no config is given.
 _OF_EXPORTED = [dict(type='mmseg.LoadImageFromNDArray'), dict(type='mmseg.PackSegInputs')]
@@ -56,7 +56,7 @@ def load(
         set_output_stride(config.model, output_stride)
     with DefaultScope.overwrite_default_scope(config.get('default_scope') or 'mmseg'):
         model = MODELS.build(_without_pretrained(config.model))
-        if content:
+        if not isinstance(inner_model(model), ExportedSegmentor):  # which has its own
             weights = dict(content.get('state_dict', content))
             complete(inner_model(model), weights, checkpoint, 'evaluation')
             inner_model(model).load_state_dict(weights)

@@ -52,7 +52,7 @@ class DeepLabV3Predictor:
         precision: 'fp32', 'bf16' or 'fp16' (GPU only). Default: 'fp32'.
         output_stride: To predict at; needs a ``DeepLabV3``. Default: that of the config's test.
         slide: Size and stride of square tiles, in pixels, that each image is cut into
-            (:func:`.tiles.tiles`). Default: None, tiles of 1025 at a stride of 769, for images of
+            (:func:`tiles`). Default: None, tiles of 1025 at a stride of 769, for images of
             more than 4 million pixels only.
         probabilities: Whether results hold them. Default: False.
         runtime: For an exported file: 'torch', 'onnxruntime' or 'openvino'. Default: the first one

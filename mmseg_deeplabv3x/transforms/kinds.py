@@ -57,7 +57,11 @@ def replace_steps(pipeline: Sequence, replace: Callable[[dict], dict | None]) ->
         if isinstance(step, (list, tuple)):
             step = replace_steps(step, replace)
         elif 'transforms' in step:
-            step = dict(step, transforms=replace_steps(step['transforms'], replace))
+            inner = step['transforms']
+            inner = (
+                [inner] if isinstance(inner, Mapping) else inner
+            )  # as mmcv's RandomApply takes it
+            step = dict(step, transforms=replace_steps(inner, replace))
         else:
             step = replace(step)
         steps += [step] if step else []

@@ -54,7 +54,8 @@ def read_weights(path: str | os.PathLike) -> dict[str, Tensor]:
             return unwrap(_read_safetensors(path))
         if path.suffix == '.npz':
             with np.load(path, allow_pickle=False) as arrays:
-                return unwrap({key: torch.from_numpy(x) for key, x in arrays.items()})
+                numbers = {key: x for key, x in arrays.items() if x.dtype.kind in 'biuf'}
+                return unwrap({key: torch.from_numpy(x) for key, x in numbers.items()})
         return unwrap(_read_torch(path))
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f'{path} cannot be read: {error}') from error

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -33,6 +35,17 @@ def test_a_file_that_gives_something_else_is_not_kept(trained, tmp_path, monkeyp
     with pytest.raises(SystemExit, match='is not written: only .* of the pixels are as in PyTorch'):
         export_model([*trained, '--to', 'onnx', '-o', str(path)])
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize('output', ['logits', 'probabilities'])
+def test_one_channel_is_compared_at_the_models_threshold(output):
+    model = SimpleNamespace(out_channels=1, decode_head=SimpleNamespace(threshold=0.3))
+    reference = SimpleNamespace(output=output, model=model)
+    of_1 = np.array([0.2, 0.4, 0.6]).reshape(1, 1, 1, 3)
+    scores = np.log(of_1 / (1 - of_1))
+    if output == 'probabilities':
+        scores = np.concatenate([1 - of_1, of_1], 1)
+    assert module._classes(reference, scores).ravel().tolist() == [False, True, True]
 
 
 def test_a_folder_of_videos_alone_is_named(trained, tmp_path):

@@ -5,11 +5,14 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 
 from mmseg_deeplabv3x.cli.runner import build_runner
 from mmseg_deeplabv3x.cli.test import test_config as config_of
 from mmseg_deeplabv3x.cli.test import test_parser as parser
 from mmseg_deeplabv3x.inference import DeepLabV3Predictor
+from mmseg_deeplabv3x.inference.export import ExportableSegmentor, export, metadata_of
+from mmseg_deeplabv3x.inference.loading import load
 
 onnx = pytest.importorskip('onnx', reason='exports need the extra deploy')
 
@@ -85,3 +88,36 @@ def test_a_top_level_preprocessor_does_not_reach_it(trained, exported_onnx, tmp_
     plain = scores(tmp_path / 'a', trained[0], exported_onnx)
     found = scores(tmp_path / 'b', trained[0], exported_onnx, '--cfg-options', mean, normalised)
     assert found == plain and torch.tensor(list(found.values())).isfinite().any()
+
+
+@pytest.fixture(scope='module')
+def of_one_channel(trained, tmp_path_factory):
+    """A model with a sigmoid: everywhere a probability of 0.4, cut at 0.3."""
+    cfg = Config.fromfile(trained[0])
+    cfg.model.decode_head.update(num_classes=2, out_channels=1, threshold=0.3)
+    cfg.model.decode_head.loss_decode = dict(type='CrossEntropyLoss', use_sigmoid=True)
+    cfg.test_dataloader.dataset.metainfo = dict(classes=['no', 'yes'], palette=[[0] * 3, [9] * 3])
+    state = torch.load(trained[1])['state_dict']
+    state['decode_head.conv_seg.weight'] = 0 * state['decode_head.conv_seg.weight'][:1]
+    state['decode_head.conv_seg.bias'] = torch.tensor([0.4]).logit()
+    checkpoint = tmp_path_factory.mktemp('sigmoid') / 'model.pth'
+    torch.save(dict(state_dict=state), checkpoint)
+    return cfg, str(checkpoint)
+
+
+@pytest.mark.parametrize('output', ['logits', 'probabilities', 'classes'])
+def test_one_channel_is_cut_at_the_models_threshold(of_one_channel, tmp_path, output):
+    loaded = load(*of_one_channel, 'cpu')
+    network = ExportableSegmentor(loaded.model, output)
+    metadata = metadata_of(network, loaded.classes, loaded.palette)
+    file = tmp_path / 'model.onnx'
+    export(network, file, 'onnx', torch.zeros(1, 3, 65, 131), False, metadata)
+    image = np.random.default_rng(0).integers(0, 256, (65, 131, 3), np.uint8)
+    own = DeepLabV3Predictor(*of_one_channel, device='cpu', fast=False, probabilities=True)(image)
+    assert np.allclose(own.probabilities[1], 0.4) and (own.mask == 1).all()
+    found = DeepLabV3Predictor(
+        checkpoint=str(file), device='cpu', probabilities=output != 'classes'
+    )(image)
+    assert (found.mask == 1).all()
+    if output != 'classes':
+        assert np.allclose(found.probabilities, own.probabilities, atol=1e-5)

@@ -118,3 +118,9 @@ def test_a_program_is_refused(text):
 def test_what_is_no_python_is_refused():
     with pytest.raises(ValueError, match='cannot be parsed'):
         parse_config('a = (')
+
+
+def test_a_checkpoint_without_a_tensor_is_refused(trained, tmp_path):
+    torch.save({}, tmp_path / 'empty.pth')
+    with pytest.raises(ValueError, match='empty.pth'):
+        load(trained[0], str(tmp_path / 'empty.pth'), 'cpu')

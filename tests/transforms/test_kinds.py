@@ -7,7 +7,12 @@ from mmcv.transforms import Resize
 from mmseg.registry import TRANSFORMS
 
 from mmseg_deeplabv3x.transforms import LoadCheckedAnnotations, LoadCheckedImage
-from mmseg_deeplabv3x.transforms.kinds import IMAGE_LOADERS, LABEL_LOADERS, builds_one_of
+from mmseg_deeplabv3x.transforms.kinds import (
+    IMAGE_LOADERS,
+    LABEL_LOADERS,
+    builds_one_of,
+    replace_steps,
+)
 
 
 @pytest.mark.parametrize(
@@ -51,3 +56,21 @@ def test_others_are_not(kind):
 def test_what_loads_images_is_known_by_its_class(kind):
     assert builds_one_of(dict(type=kind), IMAGE_LOADERS)
     assert not builds_one_of(dict(type='PackSegInputs'), IMAGE_LOADERS)
+
+
+def test_steps_are_replaced_wherever_they_are():
+    """Within lists of steps, and within transforms that hold several or, as mmcv's, one."""
+    pipeline = [
+        dict(type='A'),
+        dict(type='Several', transforms=[[dict(type='A'), dict(type='B')], [dict(type='C')]]),
+        dict(type='RandomApply', transforms=dict(type='A'), prob=0.5),
+    ]
+
+    def replace(step):
+        return None if step['type'] == 'C' else dict(type=step['type'].lower())
+
+    assert replace_steps(pipeline, replace) == [
+        dict(type='a'),
+        dict(type='Several', transforms=[[dict(type='a'), dict(type='b')]]),
+        dict(type='RandomApply', transforms=[dict(type='a')], prob=0.5),
+    ]

@@ -66,6 +66,11 @@ def test_npz(tmp_path):
     assert same(read_weights(tmp_path / 'a.npz'), STATE)
 
 
+def test_text_in_npz_is_no_weight(tmp_path):
+    np.savez(tmp_path / 'a.npz', names=np.array(['a', 'b']), a=np.ones(3))
+    assert same(read_weights(tmp_path / 'a.npz'), {'a': torch.ones(3).double()})
+
+
 DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32,
           torch.int16, torch.int8, torch.uint8, torch.bool]  # fmt: skip
 

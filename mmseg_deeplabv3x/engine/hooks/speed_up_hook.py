@@ -7,6 +7,7 @@ from mmseg.registry import HOOKS
 
 from ...models.freed_memory import keep_freed_memory
 from ...models.segmentors.fast_prediction import is_on_cpu, speed_up
+from ..checkpoints.loading import inner_model
 
 
 @HOOKS.register_module()
@@ -33,11 +34,12 @@ class SpeedUpHook(Hook):
             ValueError: If it has no ``speed_up``, or as of :func:`.speed_up`.
         """
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        if not hasattr(model, 'speed_up'):
-            raise ValueError(
-                f'--fast calls speed_up() of the model, and {type(model).__name__} has none: use '
-                'DeepLabV3, with --tta under RunningMeanTTAModel, or leave --fast out.'
-            )
+        for part in (model, inner_model(model)):
+            if not hasattr(part, 'speed_up'):
+                raise ValueError(
+                    f'--fast calls speed_up() of the model, and {type(part).__name__} has none: '
+                    'use DeepLabV3, with --tta under RunningMeanTTAModel, or leave --fast out.'
+                )
         speed_up(model, self.precision, self.runtime)
         if is_on_cpu(model):
             keep_freed_memory()

@@ -317,9 +317,20 @@ class _LoopHook(Hook):
             self.loop._go_on()
 
     def before_save_checkpoint(self, runner, checkpoint) -> None:
-        checkpoint['meta']['async_replicas'] = self.loop._account.state()
+        size = self.loop.dataloader.batch_size
+        checkpoint['meta']['async_replicas'] = dict(self.loop._account.state(), batch_size=size)
 
     def after_load_checkpoint(self, runner, checkpoint) -> None:
         saved = checkpoint.get('meta', {}).get('async_replicas')
         if saved and runner._resume:
+            size = self.loop.dataloader.batch_size
+            was = saved.pop('batch_size', size)
+            if was != size:  # go on at the image, as ExactResumeHook has it
+                left = len(saved['left'])
+                saved.update(start=-(-saved['start'] * was // size), left=())
+                runner.logger.warning(
+                    f'Batches are of {size} images, and were of {was}: the data goes on after the '
+                    f'{saved["start"] * size} images that were dealt out. Of these, {left * was} '
+                    'had not arrived and are left out.'
+                )
             self.loop._account = Account(**saved)

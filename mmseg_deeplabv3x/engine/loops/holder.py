@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -112,7 +113,8 @@ class Holder:
     def next_event(self, seconds: float) -> tuple[str, Replica] | None:
         """Wait for what happens next: 'joined', 'gradient' or 'gone', and who; None if nothing."""
         now = time.monotonic()
-        for replica in self.replicas.values():
+        # what they have sent in the meantime, while the holder was busy, comes first
+        for replica in self.replicas.values() if self._events.empty() else ():
             if replica.since and now - replica.since > HUNG_SECONDS and not replica.hung:
                 replica.hung = True
                 silent = f'{replica.name} has said nothing for {HUNG_SECONDS:g} s'
@@ -223,9 +225,11 @@ class ReplicaProcesses:
         """
         for process in [p for p in self._running if p.poll() is not None]:
             self._running.remove(process)
-            self._faults += process.returncode > 0
+            self._faults += process.returncode not in (0, -signal.SIGKILL, -signal.SIGTERM)
             ended = f'The replica of process {process.pid} ended'
             self._logger.warning(f'{ended} with status {process.returncode}.')
+            if not self._running and not connected and not self._faults:
+                self._logger.warning('No replica is left; the training waits for others to join.')
         if self._faults and not self._running and not connected:
             raise ValueError('No replica is left; what the last ones said stands above.')
 

@@ -21,7 +21,7 @@ from .link import Link, addresses
 _PACKAGE = __name__.partition('.')[0]
 # Where a machine keeps its files and how it reads them is its own business.
 _OWN = re.compile(
-    r'\.(data_root|checkpoint|backend_args|num_workers|persistent_workers|prefetch_factor|'
+    r'\.(data_root|checkpoint|pretrained|backend_args|num_workers|persistent_workers|prefetch_factor|'
     r'pin_memory|timeout|worker_init_fn)(\.|$)'
 )
 

@@ -114,3 +114,12 @@ def test_speeds_up_what_is_wrapped():
 def test_a_model_that_cannot_is_refused():
     with pytest.raises(ValueError, match='--fast .* Linear has none'):
         before_test(torch.nn.Linear(1, 1))
+
+
+def test_a_model_that_cannot_is_refused_within_one_that_can():
+    """RunningMeanTTAModel hands it on; else nothing is sped up, and the log says that it is."""
+    outer = Model()
+    outer.module = torch.nn.Linear(1, 1)
+    with pytest.raises(ValueError, match='--fast .* Linear has none'):
+        before_test(outer)
+    assert not outer.calls

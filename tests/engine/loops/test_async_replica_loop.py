@@ -6,13 +6,16 @@ The programs as a whole: tests/tools/test_async.py.
 import re
 import socket
 import threading
+import time
 
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.runner import Runner
+from mmengine.optim import OptimWrapper
+from mmengine.registry import OPTIM_WRAPPERS
+from mmengine.runner import BaseLoop, Runner
 
-from mmseg_deeplabv3x.engine.loops import holder
+from mmseg_deeplabv3x.engine.loops import async_replica_loop, holder
 from mmseg_deeplabv3x.engine.loops.flat import FlatState
 from mmseg_deeplabv3x.engine.loops.link import connect
 from mmseg_deeplabv3x.engine.loops.replica import join, settings_of
@@ -45,6 +48,13 @@ def runner(tiny_config, tmp_path, request, monkeypatch):
         return Runner.from_cfg(Config.fromfile(tiny_config(name, settings)))
 
     return build
+
+
+@OPTIM_WRAPPERS.register_module()
+class Scaled(OptimWrapper):
+    """With a loss scale, as AmpOptimWrapper has it on a GPU."""
+
+    loss_scaler = None
 
 
 class Scripted:
@@ -267,9 +277,87 @@ def test_what_was_left_at_a_checkpoint_is_dealt_out_after_it(runner, tmp_path):
     assert told == [(0, []), (10, [4, 7])]
 
 
+def test_with_another_batch_size_the_data_goes_on_at_the_image(runner, tmp_path):
+    def play(run, batches):
+        def script():
+            replica = Scripted(run)
+            told.append((replica.told['start'], replica.told['left']))
+            for replica.batch in batches:
+                replica.pull()
+                replica.push()
+            replica.pull()
+
+        train(run, script)
+
+    told = []
+    play(runner(), [0, 1, 2, 3, 5, 6, 9, 8])
+    changes = {'load_from': str(tmp_path / 'iter_8.pth'), 'resume': True}
+    play(runner({**changes, 'train_dataloader.batch_size': 4}, max_iters=10), [5, 6])
+    assert told == [(0, []), (5, [])]
+    logs = ''.join(path.read_text() for path in tmp_path.glob('*/*.log'))
+    assert 'Batches are of 4 images, and were of 2: the data goes on after the 20 images' in logs
+    assert 'Of these, 4 had not arrived and are left out.' in logs
+
+
+@pytest.mark.parametrize('how, expected', [('mean', 2.0), ('first', 1.0)])
+def test_whose_running_statistics_the_model_gets(runner, how, expected):
+    run = runner(running_statistics=how)
+
+    def script():
+        replicas = Scripted(run), Scripted(run)
+        for replica, value in zip(replicas, (1.0, 3.0)):
+            replica.pull()
+            replica.buffers.fill_(value)
+        for _ in range(4):
+            for replica in replicas:
+                replica.push()
+                replica.pull()
+
+    train(run, script)
+    means = [m.running_mean for m in run.model.modules() if hasattr(m, 'running_mean')]
+    assert means and all((mean == expected).all() for mean in means)
+
+
+class Validation(BaseLoop):
+    """Of one image, until a step was taken meanwhile; keeps what it saw."""
+
+    def __init__(self, runner):
+        self._runner, self.seen, self.dataloader = runner, [], [None]
+
+    def run(self):
+        loop, model = self.runner.train_loop, self.runner.model
+        before, trained, ends = weights_of(model), loop._model, time.monotonic() + 30
+        self.seen.append((loop._iter, model is trained))
+        while self.seen == [(4, False)] and loop._steps == 4:
+            assert time.monotonic() < ends
+            self.runner.call_hook('after_val_iter', batch_idx=0)
+        assert torch.equal(weights_of(model), before) and model is self.runner.model
+        if len(self.seen) == 1:
+            assert not torch.equal(weights_of(trained), before)
+
+
+def weights_of(model):
+    return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+
+
+def test_a_validation_is_of_the_models_copy_and_steps_go_on(runner):
+    run = runner(val_interval=4)
+    validation = run._val_loop = Validation(run)
+
+    def script():
+        replica = Scripted(run)
+        while replica.pull():
+            replica.push(0.25)
+
+    train(run, script)
+    assert validation.seen == [(4, False), (8, False)]
+
+
 @pytest.mark.parametrize(
     ('loop', 'changes', 'message'),
     [
+        (dict(stale='wait', replicas=4, max_staleness=2), {}, 'at least 3 for 4 replicas'),
+        ({}, {'optim_wrapper.type': 'Scaled'}, 'takes OptimWrapper or, .* is Scaled'),
         (dict(stale='skip'), {}, "train_cfg.stale must be 'drop' or 'wait', but is 'skip'"),
         (dict(max_staleness=-1), {}, 'max_staleness must be at least 0'),
         (dict(gradient_dtype='int8'), {}, "gradient_dtype must be 'float32' or 'bfloat16'"),
@@ -281,3 +369,9 @@ def test_what_was_left_at_a_checkpoint_is_dealt_out_after_it(runner, tmp_path):
 def test_what_it_cannot_do_is_refused(runner, loop, changes, message):
     with pytest.raises(ValueError, match=message):
         runner(changes, **loop).train()
+
+
+def test_processes_that_torchrun_started_are_refused(runner, monkeypatch):
+    monkeypatch.setattr(async_replica_loop, 'get_world_size', lambda: 2)
+    with pytest.raises(ValueError, match='use tools/async_train.sh'):
+        runner().train()

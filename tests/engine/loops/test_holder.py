@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import sys
 import time
 
@@ -40,6 +41,37 @@ def test_one_that_died_before_it_asked_keeps_nobody_out(monkeypatch):
     event, replica = holder.next_event(30.0)
     assert (event, replica.number, list(holder.replicas)) == ('joined', 1, [1])
     holder.close()
+
+
+class Silent:
+    """A thread that waits for a replica which says nothing."""
+
+    def join(self, seconds):
+        self.waited = seconds
+
+
+def replica(holder, number, **state):
+    one = module.Replica(number, f'Replica {number}', torch.empty(1), torch.empty(1), **state)
+    one.thread = Silent()
+    holder.replicas[number] = one
+    return one
+
+
+def test_what_is_there_already_was_not_silence(caplog):
+    """The holder itself may have been busy for long."""
+    holder = hold()
+    late, hung = (replica(holder, n, since=time.monotonic() - 1000) for n in (0, 1))
+    holder._events.put(('gradient', late))
+    assert holder.next_event(0.0) == ('gradient', late) and not caplog.text
+    assert holder.next_event(0.0) is None and hung.hung and not late.hung
+    assert caplog.text.count('has said nothing for 60 s') == 1
+
+
+def test_at_the_end_a_hung_one_is_not_waited_for():
+    holder = hold()
+    hung, other = replica(holder, 0, hung=True), replica(holder, 1)
+    holder.close()
+    assert hung.thread.waited == 0 and 25 < other.thread.waited <= module.LAST_SECONDS
 
 
 def test_one_that_knows_this_machine_by_another_address_is_named(caplog):
@@ -96,6 +128,31 @@ def test_others_may_go_on_or_come_after_a_kill(start, caplog):
     wait_for(start('sys.exit(3)'), connected=1)
     wait_for(start('os.kill(os.getpid(), 9)'), connected=0)
     assert caplog.text.count('ended with status -9') == 2
+
+
+def test_that_nobody_is_left_to_wait_for_is_said(start, caplog):
+    wait_for(start('os.kill(os.getpid(), 9)'), connected=0)
+    assert caplog.text.count('No replica is left; the training waits for others to join.') == 1
+    caplog.clear()
+    wait_for(start('os.kill(os.getpid(), 9)'), connected=1)
+    assert 'No replica is left' not in caplog.text
+
+
+def test_a_crash_is_a_fault_of_their_own(start):
+    with pytest.raises(ValueError, match='No replica is left; what the last ones said'):
+        wait_for(start('os.kill(os.getpid(), 6)'), connected=0)
+
+
+def test_each_has_its_share_of_the_cores_and_a_session_of_its_own(start, tmp_path, monkeypatch):
+    """So that Ctrl-C reaches the holder alone."""
+    monkeypatch.delenv('OMP_NUM_THREADS', raising=False)
+    code = f'open({str(tmp_path)!r} + "/" + os.environ["ASYNC_INDEX"], "w").write('
+    processes = start(code + '" ".join([os.environ["OMP_NUM_THREADS"], str(os.getsid(0))]))')
+    pids = {str(process.pid) for process in processes._running}
+    processes.end()
+    threads, sessions = zip(*(path.read_text().split() for path in tmp_path.iterdir()))
+    assert set(sessions) == pids
+    assert set(threads) == {str(max(1, os.cpu_count() // 2))}
 
 
 def test_one_that_does_not_end_is_killed(start, monkeypatch):

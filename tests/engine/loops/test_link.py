@@ -69,16 +69,24 @@ def test_a_killed_partner_is_noticed_in_the_middle_of_a_transfer_too(store, dela
         torch.zeros(2_000_000),
     )
 
+    assert link.watcher.is_alive()
+
     def kill():
         time.sleep(0.2 + delay)
         os.kill(process.pid, signal.SIGKILL)
 
     threading.Thread(target=kill).start()
-    started = time.monotonic()
-    with pytest.raises(ConnectionLost):
-        while time.monotonic() < started + 60:
-            link.send(tensor)
-            link.receive(tensor)
+    lost = threading.Event()
+
+    def go_on():
+        with pytest.raises(ConnectionLost):
+            while True:
+                link.send(tensor)
+                link.receive(tensor)
+        lost.set()
+
+    threading.Thread(target=go_on, daemon=True).start()
+    assert lost.wait(60)
     process.join()
 
 

@@ -94,7 +94,11 @@ def test_the_holder_is_told_at_which_address_it_was_reached(holder_of_replica_0,
 def config(changes=None):
     cfg = Config(
         dict(
-            model=dict(type='A', backbone=dict(depth=18, init_cfg=dict(checkpoint='/a/r18.pth'))),
+            model=dict(
+                type='A',
+                pretrained='/a/r18.pth',
+                backbone=dict(depth=18, init_cfg=dict(checkpoint='/a/r18.pth')),
+            ),
             train_dataloader=dict(
                 batch_size=2,
                 num_workers=4,
@@ -111,6 +115,7 @@ def config(changes=None):
 def test_where_a_machine_has_its_files_is_its_own_business():
     moved = {
         'model.backbone.init_cfg.checkpoint': '/b/r18.pth',
+        'model.pretrained': '/b/r18.pth',
         'train_dataloader.dataset.data_root': '/b',
         'train_dataloader.num_workers': 0,
         'train_dataloader.persistent_workers': True,
