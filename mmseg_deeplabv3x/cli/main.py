@@ -1,4 +1,4 @@
-"""The console script ``deeplabv3x``: every command of ``tools/`` as a subcommand."""
+"""The console script ``deeplabv3x``: the commands that need no checkout, as subcommands."""
 
 import sys
 from importlib import import_module
