@@ -12,8 +12,12 @@ from ..datasets.voc_masks import VOID
 
 # Names that annotation tools give to what has no label.
 NO_CLASS = {'void', 'ignore', 'ignored', '__ignore__', 'unlabeled', 'unlabelled'}
-_COLOUR = r'(\d{1,3})[\s,;]+(\d{1,3})[\s,;]+(\d{1,3})'
-_LINE = re.compile(rf'(?:(?P<name>.*?)[\s,;:]+{_COLOUR}(?:\s*:.*)?|{_COLOUR}[\s,;]+(?P<last>.*))')
+_COLOUR = r'(?P<r>\d{1,3})[\s,;]+(?P<g>\d{1,3})[\s,;]+(?P<b>\d{1,3})'
+_LINES = (
+    rf'(?P<name>.+):{_COLOUR}:[^:]*:[^:]*',  # CVAT's: whatever the name holds
+    rf'(?P<name>.*?)[\s,;:]+{_COLOUR}(?:\s*:.*)?',
+    rf'{_COLOUR}[\s,;]+(?P<name>.*)',
+)
 
 
 class ClassTable(NamedTuple):
@@ -30,17 +34,18 @@ class ClassTable(NamedTuple):
 
 
 def read_class_table(path: str | os.PathLike) -> ClassTable:
-    """Read names, one a line, or names and colours.
+    r"""Read names, one a line, or names and colours.
 
     With colours a line is ``name r g b``, ``r g b name``, with spaces, tabs, commas or semicolons
     between, or ``name:r,g,b:parts:actions``, as in CVAT's labelmap.txt. Blank lines, lines that
-    start with ``#``, and the head of a table of colours (``name,r,g,b``) do not count.
+    start with ``#``, and the head of a table of colours (``name,r,g,b``) do not count. A name that
+    starts with ``#`` has a ``\`` before it.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f'The list of classes {path} does not exist.')
     lines = [line.lstrip('\ufeff') for line in read_lines(path)]
     lines = [line for line in lines if line and not line.startswith('#')]
-    found = [_LINE.fullmatch(line) for line in lines]
+    found = [next(filter(None, (re.fullmatch(p, line) for p in _LINES)), None) for line in lines]
     if len(lines) > 1 and not found[0] and all(found[1:]):
         lines, found = lines[1:], found[1:]
     names, colours = lines, None
@@ -48,12 +53,12 @@ def read_class_table(path: str | os.PathLike) -> ClassTable:
         if not all(found):
             plain = next(line for line, match in zip(lines, found) if not match)
             raise ValueError(f'{path} has lines with colours, and {plain!r} without: give all one.')
-        names = [match['name'] or match['last'] for match in found]
-        colours = [tuple(int(n) for n in match.groups() if (n or 'x').isdigit()) for match in found]
-        colours = [colour[:3] for colour in colours]
+        names = [match['name'] for match in found]
+        colours = [tuple(int(match[channel]) for channel in 'rgb') for match in found]
         wrong = [colour for colour in colours if max(colour) > 255]
         if wrong:
             raise ValueError(f'{path} has the colour {wrong[0]}; expected values of 0 to 255.')
+    names = [re.sub(r'^\\(?=\\*#)', '', name) for name in names]
     if not names:
         raise ValueError(f'{path} names no class; expected one name a line.')
     for what, values in (('name', names), ('colour', colours or names)):
@@ -65,5 +70,6 @@ def read_class_table(path: str | os.PathLike) -> ClassTable:
 
 def class_table_text(names: Sequence[str], colours: Sequence[tuple]) -> str:
     """What :func:`read_class_table` reads."""
+    names = [re.sub(r'^\\*#', r'\\\g<0>', name) for name in names]
     lines = [f'{name}:{",".join(map(str, colour))}::' for name, colour in zip(names, colours)]
     return '# label:color_rgb:parts:actions\n' + '\n'.join(lines) + '\n'

@@ -79,19 +79,22 @@ def count_ids(masks: Sequence[Path], table: ClassTable | None) -> list[dict[int,
 def find_classes(used: Sequence[int], table: ClassTable | None, mask: Path) -> Classes:
     """Decide which class each raw id of the masks is, of those that are ``used``, sorted.
 
-    65535 is no label, and so is 255 where no id and no number of names is above it. The palette of
-    ``mask`` is taken where the table has no colours.
+    65535 is no label, and so is 255 where no id and no number of names is above it; beside 0 alone
+    each is a class. The palette of ``mask`` is taken where the table has no colours.
     """
     names = list(table.names) if table else None
-    used = [i for i in used if i != WIDE_VOID]
+    is_few = names is None or len(names) <= 2
+    is_binary = is_few and list(used) == [0, WIDE_VOID]
+    used = [i for i in used if i != WIDE_VOID or is_binary]
     is_wide = max(used, default=0) > VOID or names and len(names) > VOID
     labels = used if is_wide else [i for i in used if i != VOID]
     said = []
-    if used == [0, VOID] and (names is None or len(names) <= 2):
-        said.append('The masks hold 0 and 255: 255 is taken for a class, not for "no label".')
-        labels = used
+    if is_binary or is_few and used == [0, VOID]:
+        labels, high = used, used[1]
+        told = f'The masks hold 0 and {high}: {high} is taken for a class, not for "no label".'
+        said.append(told)
     if not labels:
-        raise ValueError('The masks hold no class: all pixels are 255, "no label".')
+        raise ValueError('The masks hold no class: all pixels are 255 or 65535, "no label".')
     if names is None:
         names = [f'class {i}' for i in labels]
         if len(labels) == 2 and labels[0] == 0:

@@ -41,6 +41,14 @@ def test_what_is_written_is_read(read):
     assert read(class_table_text(*table)) == table
 
 
+def test_names_like_comments_and_colours_come_back(read):
+    names = ['#1', '\\#1', '\\\\# a', '\\x', '7', 'x:', 'a,', 'at 1 2 3', 'b:1,2,3']
+    table = (names, [(i, 2, 3) for i in range(len(names))])
+    assert read(class_table_text(*table)) == table
+    assert read('7 1 2 3\n8 4 5 6\n') == (['7', '8'], [(1, 2, 3), (4, 5, 6)])
+    assert read('\\#1\n# no name\nb\n').names == ['#1', 'b']
+
+
 def test_names_of_no_class_are_255_and_the_others_count_on(read):
     assert read('sky\nVoid\nroad\n__ignore__\n').ids() == [0, 255, 1, 255]
 

@@ -68,6 +68,11 @@ def test_colours_without_a_table_and_jpegs_are_refused(tmp_path):
         ([0, 255], None, {0: 0, 255: 1}, ['background', 'foreground']),
         ([0, 255], ['no', 'crack'], {0: 0, 255: 1}, ['no', 'crack']),
         ([0, 255], ['crack'], {0: 0, 255: 1}, ['background', 'crack']),
+        ([0, 65535], None, {0: 0, 65535: 1}, ['background', 'foreground']),
+        ([0, 65535], ['no', 'crack'], {0: 0, 65535: 1}, ['no', 'crack']),
+        ([0, 65535], ['crack'], {0: 0, 65535: 1}, ['background', 'crack']),
+        ([0, 65535], ['a', 'b', 'c'], {0: 0, 1: 1, 2: 2}, ['a', 'b', 'c']),
+        ([0, 255, 65535], None, {0: 0, 255: 1}, ['background', 'foreground']),
         ([0, 1], ['crack'], {0: 0, 1: 1}, ['background', 'crack']),
         ([0, 7, 11], None, {0: 0, 7: 1, 11: 2}, ['class 0', 'class 7', 'class 11']),
         ([0, 128, 255], ['a', 'b', 'c'], {0: 0, 128: 1, 255: 2}, ['a', 'b', 'c']),
@@ -83,6 +88,9 @@ def test_what_ids_mean(used, names, expected, classes, tmp_path):
     assert any('Ids are rewritten' in line for line in found.said) == any(
         old != new for old, new in expected.items()
     )
+    assert any('is taken for a class' in line for line in found.said) == (
+        [*expected] in ([0, 255], [0, 65535])
+    )
     assert len(found.palette) == len(set(found.palette)) == len(classes)
 
 
@@ -92,6 +100,7 @@ def test_what_ids_mean(used, names, expected, classes, tmp_path):
         ([0, 5, 9], ['a', 'b'], '2 names, and the masks hold 3 ids, 0, 5, 9'),
         ([0], None, 'one class alone'),
         ([255], None, 'no class'),
+        ([65535], None, 'no class: all pixels are 255 or 65535'),
         ([0, 1], ['void', 'a'], 'one class alone, void, a'),
     ],
 )
@@ -149,8 +158,11 @@ def test_colours_come_from_the_table_or_the_palette(tmp_path):
 def test_masks_of_ids_stay_and_others_are_rewritten(tmp_path):
     good = save(tmp_path / 'good.png', IDS)
     binary = save(tmp_path / 'binary.png', np.uint8([[0, 255]]))
+    wide = save(tmp_path / 'wide.png', np.uint16([[0, 65535]]))
     with Output(tmp_path / 'out') as out:
         put_masks(out, {'a.png': good}, None, find_classes([0, 1, 2, 255], None, good))
         put_masks(out, {'b.png': binary}, None, find_classes([0, 255], None, binary))
+        put_masks(out, {'c.png': wide}, None, find_classes([0, 65535], None, wide))
     assert (tmp_path / 'out/a.png').read_bytes() == good.read_bytes()
     assert read_mask(tmp_path / 'out/b.png').tolist() == [[0, 1]]
+    assert read_mask(tmp_path / 'out/c.png').tolist() == [[0, 1]]
