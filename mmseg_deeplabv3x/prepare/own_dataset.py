@@ -56,7 +56,8 @@ def make_own_dataset(
         classes: File of names and colours, see :func:`read_class_table`. Default: a labelmap.txt
             beside or in ``masks``, as CVAT writes; without one, the ids themselves.
         val_share: Share of the images to evaluate on, unless their folders say, or lists of VOC's
-            beside them, ``ImageSets/Segmentation/train.txt`` and ``val.txt``.
+            beside them, ``ImageSets/Segmentation/train.txt`` and ``val.txt``. What one of them
+            says is ``test`` is never drawn.
         group: Images whose names agree up to the last ``group`` are not split. Default: each image
             is its own, but those with the same pixels are never split.
         seed: Of the split.
@@ -90,7 +91,7 @@ def make_own_dataset(
             folder, file = posixpath.split(name)
             if group and group in file:
                 keys.append((folder, file.rpartition(group)[0]))
-        splits, how = draw_split(together, pixels > 0, val_share, seed), f'drawn with seed {seed}'
+        splits, how = _drawn_beside_test(images, names, together, pixels > 0, val_share, seed)
     lists = {
         split: [name for name, part in zip(names, splits) if part == split]
         for split in dict.fromkeys(splits)
@@ -131,6 +132,10 @@ def _look(path: Path) -> tuple[tuple[int, int], bytes]:
 
 DRAWS = 100
 VOC_LISTS = 'ImageSets/Segmentation'
+SPLITS = dict(  # of the names that folders and lists have
+    train='train', training='train', val='val', valid='val', validation='val', test='test',
+    testing='test',
+)  # fmt: skip
 
 
 def given_split(names: Sequence[str]) -> list[str] | None:
@@ -138,30 +143,59 @@ def given_split(names: Sequence[str]) -> list[str] | None:
 
     'train', 'val' or 'test' for each; None if folders do not say.
     """
-    known = dict(train='train', training='train', val='val', valid='val', validation='val')
-    splits = [dict(known, test='test').get(name.split('/')[0].lower()) for name in names]
+    splits = _folder_splits(names)
     return splits if None not in splits and {'train', 'val'} <= set(splits) else None
 
 
-def listed_split(images: str, names: Sequence[str]) -> list[str | None] | None:
+def _folder_splits(names: Sequence[str]) -> list[str | None]:
+    return [SPLITS.get(name.split('/')[0].lower()) for name in names]
+
+
+def listed_split(
+    images: str, names: Sequence[str], needed: Sequence[str] = ('train', 'val')
+) -> list[str | None] | None:
     """The split of each image by VOC's lists beside the folder, None for one in no list.
 
-    None in all if there is no ``train.txt`` or ``val.txt``.
+    None in all if there is no ``train.txt`` or ``val.txt``, the lists that are ``needed``.
     """
     folder = Path(os.path.abspath(images)).parent / VOC_LISTS
-    lists = [folder / f'{split}.txt' for split in ('train', 'val', 'test')]
-    if not lists[0].is_file() or not lists[1].is_file():
+    lists = {split: folder / f'{split}.txt' for split in ('train', 'val', 'test')}
+    if not all(lists[split].is_file() for split in needed):
         return None
     splits = {}
-    for path in filter(Path.is_file, lists):
+    for path in filter(Path.is_file, lists.values()):
         for name in filter(None, read_lines(path)):
             if splits.setdefault(name, path.stem) != path.stem:
                 raise ValueError(f'{name} is in {path} and in {splits[name]}.txt: leave one out.')
     found = [splits.get(posixpath.splitext(name)[0]) for name in names]
-    for path in lists[:2]:
-        if path.stem not in found:
-            raise ValueError(f'{path} names none of the images with masks of {images}.')
+    for split in needed:
+        if split not in (*found, 'test'):  # of which masks are often kept from everybody
+            raise ValueError(f'{lists[split]} names none of the images with masks of {images}.')
     return found
+
+
+def _drawn_beside_test(
+    images: str,
+    names: Sequence[str],
+    together: Sequence[Sequence[Hashable]],
+    holds: np.ndarray,
+    share: float,
+    seed: int,
+) -> tuple[list[str | None], str]:
+    """Draw train and val of what no folder and no list says is ``test``; says how.
+
+    Beside a list ``test.txt``, of what ``train.txt`` names alone.
+    """
+    splits, said = listed_split(images, names, ('train', 'test')), 'list says'
+    if splits is None:
+        splits, said = _folder_splits(names), 'folder says'
+        splits = ['test' if split == 'test' else 'train' for split in splits]
+    drawn = [i for i, split in enumerate(splits) if split == 'train'] or range(len(names))
+    parts = draw_split([together[i] for i in drawn], holds[drawn], share, seed)
+    for i, part in zip(drawn, parts):
+        splits[i] = part
+    kept = f', test as its {said}' if 'test' in splits else ''
+    return splits, f'drawn with seed {seed}{kept}'
 
 
 def draw_split(

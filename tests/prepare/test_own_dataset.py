@@ -91,6 +91,48 @@ def test_vocs_lists_beside_the_images_say_the_split(own_data):
         make(root='data/none')
 
 
+def move(own_data, test, *others):
+    """Images c and d, and their masks, to the folder ``test``; all else to one of the others."""
+    for top in (own_data / 'photos', own_data / 'labels'):
+        for path in [path for path in top.rglob('*') if path.is_file()]:
+            folder = test if path.name[0] in 'cd' else others[len(path.stem) % len(others)]
+            (top / folder).mkdir(exist_ok=True)
+            path.rename(top / folder / path.name)
+
+
+@pytest.mark.parametrize(
+    'folders', [('test', 'train'), ('Testing', 'training'), ('test', 'day 2', 'val')]
+)
+def test_a_folder_of_test_images_is_kept_out_of_the_draw(own_data, folders):
+    move(own_data, *folders)
+    made = make()
+    assert made.counts == dict(train=6, val=1, test=4)
+    assert made.said[0].endswith(', drawn with seed 0, test as its folder says.')
+    tested = (own_data / 'data/my/test.txt').read_text().split()
+    assert sorted(name.split('/')[1] for name in tested) == [
+        'c_1.jpg', 'c_2.jpg', 'd_1.jpg', 'd_2.jpg',
+    ]  # fmt: skip
+
+
+def test_images_in_a_folder_test_alone_are_drawn(own_data):
+    move(own_data, 'test', 'test')
+    assert make().counts == dict(train=9, val=2)
+
+
+def test_a_list_of_test_images_is_kept_out_of_the_draw(own_data):
+    folder = own_data / 'ImageSets/Segmentation'
+    folder.mkdir(parents=True)
+    (folder / 'train.txt').write_text('a 1\na 2\nb_1\nb_2\nother name\n')
+    (folder / 'test.txt').write_text('c_1\nc_2\n')
+    made = make(val_share=0.4)
+    assert made.counts == dict(train=3, val=2, test=2)
+    assert made.said[0].endswith(', drawn with seed 0, test as its list says.')
+    assert made.said[1].startswith('4 in none of these lists, left out: ')
+    assert (own_data / 'data/my/test.txt').read_text() == 'c_1.jpg\nc_2.jpg\n'
+    (folder / 'test.txt').write_text('without a mask\n')
+    assert make(root='data/none', val_share=0.4).counts == dict(train=3, val=2)
+
+
 def test_a_labelmap_beside_the_masks_is_taken(own_data):
     (own_data / 'labelmap.txt').write_text('sky:1,1,1::\nroad:2,2,2::\nvoid:3,3,3::\n')
     made = make()
@@ -140,6 +182,13 @@ def test_the_share_is_met_and_the_seed_decides():
     splits = [draw_split(keys, ALL[:40], 0.25, seed) for seed in (0, 0, 1)]
     assert splits[0] == splits[1] != splits[2]
     assert [drawn.count('val') for drawn in splits] == [10, 10, 10]
+
+
+@pytest.mark.parametrize('share, chosen', [(0.2, 3), (1 / 3, 5), (0.47, 7), (0.6, 8)])
+def test_the_share_is_as_near_as_groups_allow(share, chosen):
+    keys = [[group] for group, size in enumerate((7, 5, 3)) for _ in range(size)]
+    for seed in range(5):
+        assert draw_split(keys, ALL[:15], share, seed).count('val') == chosen
 
 
 def test_both_parts_hold_each_class():
