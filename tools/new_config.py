@@ -12,14 +12,14 @@ import torch
 from mmengine.config import Config
 
 from mmseg_deeplabv3x.cli.arguments import as_typed, checkpoint_file, examples, seed
-from mmseg_deeplabv3x.cli.messages import install_messages
+from mmseg_deeplabv3x.cli.messages import _weights_url, install_messages
 from mmseg_deeplabv3x.cli.shipped_configs import shipped_config
 from mmseg_deeplabv3x.cli.user_errors import exit_on_user_error
 from mmseg_deeplabv3x.data_check import check_data
 from mmseg_deeplabv3x.data_check.report import text
 from mmseg_deeplabv3x.files import write_file
 from mmseg_deeplabv3x.inference.loading import read
-from mmseg_deeplabv3x.prepare.own_config import own_config
+from mmseg_deeplabv3x.prepare.own_config import check_model, own_config
 from mmseg_deeplabv3x.prepare.own_dataset import make_own_dataset
 
 BACKBONES = {'resnet18': 18, 'resnet34': 34, 'resnet50': 50, 'resnet101': 101}
@@ -98,7 +98,8 @@ def new_config_parser() -> argparse.ArgumentParser:
         type=float,
         default=0.2,
         metavar='SHARE',
-        help='of the images, to evaluate on, unless they lie in train/ and val/ (default: 0.2)',
+        help='of the images, to evaluate on, unless they lie in train/ and val/; what lies in '
+        'test/ is not drawn (default: 0.2)',
     )
     add(
         '--group',
@@ -132,11 +133,13 @@ def _start(args: argparse.Namespace) -> tuple:
     """Depth of the backbone, weights, the model of a checkpoint, and a sentence on all that."""
     if args.checkpoint:
         model = read(None, args.checkpoint)[0].model
+        check_model(model, args.checkpoint)  # before anything is written
         return None, args.checkpoint, model, f'The model is that of {args.checkpoint}.'
     name, weights = args.backbone or 'resnet50', args.weights
-    cache = Path(torch.hub.get_dir(), 'checkpoints')
-    if weights is None and any(cache.glob(f'{name}-*.pth')):
-        weights = f'torchvision://{name}'
+    address = f'torchvision://{name}'
+    cached = Path(torch.hub.get_dir(), 'checkpoints', osp.basename(_weights_url(address)))
+    if weights is None and cached.is_file():
+        weights = address
     if weights:
         return BACKBONES[name], weights, None, f'{name} starts from {weights}.'
     name = args.backbone or 'resnet18'

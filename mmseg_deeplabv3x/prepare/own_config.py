@@ -9,9 +9,12 @@ from pprint import pformat
 
 import numpy as np
 from mmengine.config import Config, ConfigDict
+from mmseg.registry import MODELS
 
 from ..datasets.class_index import rare_classes
 from ..datasets.voc_masks import VOID, void_of
+from ..models import DeepLabV3
+from ..transforms.kinds import builds_one_of
 from .own_dataset import OwnDataset
 
 BATCH = 8
@@ -93,13 +96,18 @@ def own_config(
     return text.format(**values)
 
 
+def check_model(model: ConfigDict, checkpoint: str) -> None:
+    """Refuse, by a ValueError, a checkpoint's model that is no ``DeepLabV3``."""
+    if not builds_one_of(model, DeepLabV3, MODELS):
+        raise ValueError(f'{checkpoint} holds a {model["type"]}; --from takes a DeepLabV3.')
+
+
 def _with_classes(
     model: ConfigDict, number: int, void: int, crop: int, checkpoint: str
 ) -> ConfigDict:
     """A checkpoint's model, to be trained on other classes."""
+    check_model(model, checkpoint)
     model = copy.deepcopy(model)
-    if model.get('type') != 'DeepLabV3':
-        raise ValueError(f'{checkpoint} holds a {model.get("type")}; --from takes a DeepLabV3.')
     for part in (model.decode_head, model.get('auxiliary_head')):
         for head in part if isinstance(part, list) else [part] if part else []:
             head.num_classes = number

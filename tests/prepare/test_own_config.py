@@ -88,6 +88,14 @@ def test_a_checkpoints_model_ignores_what_the_new_masks_do(config, before, numbe
     assert cfg.model.data_preprocessor.seg_pad_val == expected
 
 
+def test_the_length_is_that_of_50_passes(config):
+    for trained, iterations, interval in ((400, 2500, 312), (40, 1000, 125), (99999, 30000, 3750)):
+        cfg = config(Data(counts=dict(train=trained, val=10)))
+        assert cfg.train_cfg.max_iters == iterations
+        assert cfg.train_cfg.val_interval == interval
+        assert cfg.default_hooks.checkpoint.interval == interval
+
+
 def test_a_test_split_is_tested_on(config):
     assert config().test_dataloader.dataset.ann_file == 'data/my/val.txt'
     data = Data(counts=dict(train=4, val=1, test=1))
@@ -125,5 +133,7 @@ def test_a_checkpoints_model_gets_the_new_classes(config):
         auxiliary_head=[dict(type='A', num_classes=3, loss_decode=dict(type='L'))],
         data_preprocessor=dict(size=(353, 353), mean=[1]),
     )  # fmt: skip
+    for kind in ('mmseg.DeepLabV3', 'mmseg_deeplabv3x.models.DeepLabV3'):
+        assert config(weights='c.pth', model=ConfigDict(model, type=kind)).model.type == kind
     with pytest.raises(ValueError, match='c.pth holds a EncoderDecoder'):
         config(weights='c.pth', model=dict(model, type='EncoderDecoder'))

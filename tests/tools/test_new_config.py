@@ -75,6 +75,22 @@ def test_weights_that_pytorch_has_are_taken(own_data, capsys):
     assert Config.fromfile('my2.py').model.backbone.init_cfg is None
 
 
+def test_other_weights_that_pytorch_has_are_not_taken_for_them(own_data, capsys):
+    (own_data / 'hub/checkpoints').mkdir(parents=True)
+    (own_data / 'hub/checkpoints/resnet50-11ad3fa6.pth').touch()  # torchvision's V2
+    main([*FOLDERS, '-o', 'my.py'])
+    assert 'resnet18 starts from scratch' in capsys.readouterr().out
+
+
+def test_a_checkpoint_of_another_model_is_refused_before_anything_is_written(own_data):
+    model = dict(type='EncoderDecoder', decode_head=dict(type='FCNHead'))
+    text = Config(dict(model=model)).pretty_text
+    torch.save(dict(meta=dict(cfg=text), state_dict={}), 'other.pth')
+    with pytest.raises(SystemExit, match='other.pth holds a EncoderDecoder; --from takes a Deep'):
+        main([*FOLDERS, '-o', 'my.py', '--from', 'other.pth'])
+    assert not (own_data / 'data').exists()
+
+
 def test_problems_of_the_data_end_it_or_are_its_exit_status(own_data, capsys):
     for folder in ('photos', 'labels'):
         for split, names in (('train', 'ab'), ('val', 'cd')):
