@@ -43,14 +43,16 @@ def prepare_data(argv: Sequence[str] | None = None) -> None:
     except ERRORS as error:
         sys.exit(f'{parser.prog}: {error}')
     except KeyboardInterrupt:
-        sys.exit(f'{parser.prog}: interrupted; the same command goes on from here.')
+        how = 'starts anew, nothing is kept' if dataset in TOOLS else 'goes on from here'
+        sys.exit(f'{parser.prog}: interrupted; the same command {how}.')
 
 
 def prepare_parser() -> argparse.ArgumentParser:
     """The command line of ``tools/prepare_data.py``."""
     parser = argparse.ArgumentParser(
         description='From a download to a checked dataset where the configs expect it. What is '
-        'there already is kept; an interrupted run goes on.',
+        'there already is kept; an interrupted run goes on. What annotation tools wrote '
+        f'({", ".join(TOOLS)}) becomes a new folder, in one go.',
         **examples('camvid', 'voc --from VOCtrainval_11-May-2012.tar'),
     )
     commands = parser.add_subparsers(dest='dataset', required=True, metavar='DATASET')

@@ -3,7 +3,7 @@
 Importing the package does not import this: training needs none of it.
 
 The functions ``prepare_DATASET`` are alike. What is there already is kept, so an interrupted run
-goes on; nothing is left half made.
+goes on; nothing is left half made. Those of :mod:`.annotations` make a new folder in one go.
 
 Args:
     root: The folder to make, to complete or to check.

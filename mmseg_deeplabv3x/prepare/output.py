@@ -1,10 +1,11 @@
 """A data folder in the making."""
 
+import itertools
 import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ..datasets.lists import first_few
 
@@ -13,20 +14,23 @@ class Output:
     """Collects files beside a data folder and moves them in when all of them are there.
 
     Every file is written under another name and renamed, so what an interrupted run leaves behind
-    are whole files, and the next run goes on from them. A folder that is not there yet appears at
-    once; one that is there receives its files at the end, lists last: a list of images never names
-    what has not arrived. Use it as a context manager: an error leaves the data folder untouched.
-    Names of files are relative to the folder, with slashes.
+    are whole files, and the next run goes on from them, unless this is ``fresh``: then nothing is
+    kept. A folder that is not there yet appears at once; one that is there receives its files at
+    the end, lists last: a list of images never names what has not arrived. Use it as a context
+    manager: an error leaves the data folder untouched. Names of files are relative to the folder,
+    with slashes.
     """
 
-    def __init__(self, root: str | os.PathLike):
+    def __init__(self, root: str | os.PathLike, fresh: bool = False):
         self.root = Path(root).resolve()
         self.aside = self.root.parent / f'.{self.root.name}.partial'
         self.files = self.aside / 'files'
         self.scratch = self.aside / 'scratch'
+        self.fresh = fresh
+        self._numbers = itertools.count()
 
     def __enter__(self) -> 'Output':
-        shutil.rmtree(self.scratch, ignore_errors=True)
+        shutil.rmtree(self.aside if self.fresh else self.scratch, ignore_errors=True)
         self._new_folders = [folder for folder in self.aside.parents if not folder.exists()]
         self.files.mkdir(parents=True, exist_ok=True)
         self.scratch.mkdir()
@@ -35,9 +39,9 @@ class Output:
     def __exit__(self, error, *_) -> None:
         if error is None:
             self._finish()
-        shutil.rmtree(self.scratch, ignore_errors=True)
+        shutil.rmtree(self.aside if self.fresh else self.scratch, ignore_errors=True)
         if not self.files.exists() or not any(self.files.iterdir()):
-            shutil.rmtree(self.aside)
+            shutil.rmtree(self.aside, ignore_errors=True)
             for folder in self._new_folders:
                 with suppress(OSError):  # not empty
                     folder.rmdir()
@@ -70,7 +74,7 @@ class Output:
     @contextmanager
     def writing(self, name: str) -> Iterator[Path]:
         """Give a path to write to; what was written there becomes the file."""
-        temporary = self.scratch / f'new_{name.replace("/", "_")}'
+        temporary = self.scratch / f'new_{next(self._numbers)}{PurePosixPath(name).suffix}'
         try:
             yield temporary
             self._move(temporary, self.files / name)
@@ -101,9 +105,7 @@ class Output:
 
 
 def fresh_output(root: str | os.PathLike) -> Output:
-    """A data folder that must not be there yet, without what an interrupted run has left."""
+    """A data folder that must not be there yet, made in one go."""
     if os.path.exists(root):
         raise ValueError(f'{root} is there already: remove it, or name another --root.')
-    out = Output(root)
-    shutil.rmtree(out.aside, ignore_errors=True)
-    return out
+    return Output(root, fresh=True)

@@ -1,12 +1,14 @@
 """Finds the files of a dataset in the folders and archives that a user has."""
 
 import errno
+import filecmp
 import os
 import posixpath
 import re
 import shutil
 import stat
 import tarfile
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -26,16 +28,21 @@ UNREADABLE = (
 
 
 def find_files(
-    sources: Sources, layout: re.Pattern, wanted: Callable[[str], bool], scratch: Path
+    sources: Sources,
+    layout: re.Pattern,
+    wanted: Callable[[str], bool],
+    scratch: Path,
+    unique: bool = False,
 ) -> Iterator[tuple[str, Path]]:
     """Find files in folders and archives, however deep a dataset lies in them.
 
-    Hidden files and folders are passed over. If two sources hold the same file, the first counts.
+    Hidden files and folders are passed over. Of several files of one name the first counts; with
+    ``unique``, a ValueError names two that are not the same.
     ``layout`` is found in the path of each file of the dataset, and its first group is the file's
     name; ``wanted`` says by it whether a file is needed; others are not unpacked, to ``scratch``.
     Yields the name of a file and where it is now.
     """
-    seen = set()
+    seen = {}
 
     def name_of(path: str) -> str | None:
         path = posixpath.normpath(path)
@@ -43,7 +50,7 @@ def find_files(
         # macOS puts a '._x.png' beside x.png, on foreign disks and in archives
         hidden = any(part.startswith('.') for part in path.split('/'))
         name = match.group(1) if match and not hidden else None
-        return name if name and name not in seen and wanted(name) else None
+        return name if name and (unique or name not in seen) and wanted(name) else None
 
     for source in map(Path, sources):
         if source.is_dir():
@@ -60,9 +67,16 @@ def find_files(
             pairs = unpack(source, lambda path: name_of(path) is not None, scratch)
         for path, file in pairs:
             name = name_of(path)
-            if name:
-                seen.add(name)
+            if name is None:
+                continue
+            place = f'{path} in {source}' if scratch in file.parents else str(file)
+            first, first_file = seen.setdefault(name, (place, file))
+            if first_file is file:
                 yield name, file
+            elif not filecmp.cmp(first_file, file, shallow=False):
+                raise ValueError(
+                    f'{first} and {place} are two files of the same name, {name}: rename one.'
+                )
 
 
 def walk(top: Path) -> Iterator[Path]:
@@ -81,8 +95,8 @@ def unpack(
 ) -> Iterator[tuple[str, Path]]:
     """Unpack the members of an archive that are wanted; yields the name of each, and its file.
 
-    All members are looked at before the first is unpacked. The files land in one flat folder, so
-    no path in an archive decides on a place on the disk.
+    All members are looked at before the first is unpacked. The files land in one flat folder, a new
+    one in ``folder``, so no path in an archive decides on a place on the disk.
 
     Raises:
         OSError: If the disk has no room for what the archive says it holds, as a bomb does.
@@ -99,8 +113,9 @@ def unpack(
             if size > free:
                 gib = f'{size / 2**30:.1f} GiB unpacked, and {free / 2**30:.1f} GiB are free'
                 raise OSError(errno.ENOSPC, f'{archive} takes {gib}', str(folder))
+            folder = tempfile.mkdtemp(dir=folder)  # files of other archives have the same numbers
             for number, (name, read, _) in enumerate(track(chosen, f'Unpacking {archive}')):
-                target = folder / f'{number}_{Path(name).name}'
+                target = Path(folder, f'{number}_{Path(name).name}')
                 with read() as source, open(target, 'wb') as copy:
                     shutil.copyfileobj(source, copy, 1 << 20)
                 yield name, target

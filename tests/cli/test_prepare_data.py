@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from mmseg_deeplabv3x.cli.prepare_data import COMMANDS, prepare_data, prepare_parser
-from mmseg_deeplabv3x.prepare import camvid, voc
+from mmseg_deeplabv3x.prepare import annotations, camvid, voc
 
 
 @pytest.mark.parametrize('name', COMMANDS)
@@ -50,6 +50,21 @@ def test_an_interruption_says_how_to_go_on(tmp_path, monkeypatch):
     with pytest.raises(SystemExit, match='interrupted; the same command goes on'):
         prepare_data(['voc', '--root', str(tmp_path / 'out')])
     assert not any(tmp_path.iterdir())
+
+
+def test_what_starts_anew_does_not_say_that_it_goes_on(tmp_path, monkeypatch, capsys):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(annotations, 'map_files', interrupted)
+    Image.new('RGB', (20, 10)).save(tmp_path / 'a.png')
+    page = dict(imagePath='a.png', shapes=[])
+    (tmp_path / 'a.json').write_text(json.dumps(page))
+    with pytest.raises(SystemExit, match='interrupted; the same command starts anew, nothing is'):
+        prepare_data(['labelme', '--from', str(tmp_path), '--root', str(tmp_path / 'out')])
+    assert 'kept' not in capsys.readouterr().out
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['a.json', 'a.png']
+    assert 'labelme, coco-json, cvat) becomes a new folder' in prepare_parser().description
 
 
 def test_importing_the_package_does_not_import_this():

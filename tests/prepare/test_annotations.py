@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import json
+import posixpath
+import time
 import zipfile
 
 import numpy as np
@@ -12,6 +14,7 @@ import pytest
 from PIL import Image
 
 from mmseg_deeplabv3x.datasets.reading import read_mask
+from mmseg_deeplabv3x.prepare import annotations
 from mmseg_deeplabv3x.prepare.annotations import (
     prepare_coco_json,
     prepare_cvat,
@@ -109,6 +112,19 @@ def test_labelme_circles_and_masks(labelme, run):
     assert np.argwhere(mask == 2).tolist() == [[4, 4], [5, 3], [5, 4]]
 
 
+def test_labelme_oriented_rectangles(labelme, run):
+    corners = [[10.0, 5.0], [15.0, 10.0], [10.0, 15.0], [5.0, 10.0]]
+    labelme([shape('tilted', corners, 'oriented_rectangle')])
+    mask = run(prepare_labelme)[2]['a.png.png']
+    assert mask[10, 6:15].all() and mask[6:15, 10].all() and not mask[6, 6] and not mask[14, 14]
+
+
+def test_labelme_of_more_labels_than_16_bits_hold(labelme, run):
+    labelme([shape(f'{i}', [[0, 0], [0, 0]], 'rectangle') for i in range(65535)])
+    with pytest.raises(ValueError, match='There are 65535 labels; .* room for 65534'):
+        run(prepare_labelme)
+
+
 def test_labelme_of_many_labels_has_masks_of_16_bits(labelme, tmp_path):
     labelme([
         *(shape(f'label {i:03}', [[i % 40, i // 40], [i % 40, i // 40]], 'rectangle')
@@ -128,6 +144,127 @@ def test_labelme_what_has_no_area_is_said(labelme, run):
     labelme([shape('a', [[1, 1], [9, 1], [9, 9]]), shape('b', [[3, 3]], 'point')])
     said, names, _ = run(prepare_labelme)
     assert 'passed over: point (1)' in said and names == ['background', 'a']
+
+
+@pytest.mark.parametrize('kind', ['polygon', None])
+def test_labelme_stray_polygons_are_passed_over_and_said(labelme, run, kind):
+    strays = [shape('b', [[3, 3], [9, 9]][:count], kind) for count in range(3)]
+    labelme([shape('a', [[1, 1], [9, 1], [9, 9]]), *strays])
+    said, names, _ = run(prepare_labelme)
+    assert said.endswith('passed over: polygon of fewer than 3 points (3)')
+    assert names == ['background', 'a']
+
+
+@pytest.mark.parametrize('label, said', [(None, 'null'), (3, '3'), (' ', '" "')])
+def test_what_is_no_name_of_a_class_is_refused(labelme, write, run, tmp_path, label, said):
+    labelme([shape(label, [[1, 1], [9, 1], [9, 9]])])
+    expected = f'^a.json has the label {said}; expected the name of a class.$'
+    with pytest.raises(ValueError, match=expected):
+        run(prepare_labelme)
+    page = coco([])
+    page['categories'][0]['name'] = label
+    write('a.json', page)
+    with pytest.raises(ValueError, match=expected):
+        run(prepare_coco_json)
+
+
+def test_names_of_classes_arrive_whatever_they_hold(labelme, run):
+    labels = ['#1', '2', 'a, b', 'at 1 2 3', 'line\nbreak', '\\#x', 'x:']
+    labelme([shape(label, [[i, 0], [i, 9]], 'rectangle') for i, label in enumerate(labels)])
+    _, names, _ = run(prepare_labelme)
+    assert names == ['background', *sorted(' '.join(label.split()) for label in labels)]
+
+
+def test_labelme_images_of_one_folder_above(labelme, run, tmp_path):
+    labelme([shape('a', [[1, 1], [9, 1], [9, 9]])], 'json/a.json', '../left/a.png')
+    for place in ('deep/left', 'right'):
+        (tmp_path / 'in' / place).mkdir(parents=True)
+        (tmp_path / 'in' / place / 'a.png').write_bytes(PHOTO)
+    (tmp_path / 'in/json/a.png').unlink()
+    with pytest.raises(
+        ValueError, match=r'^json/a.json names .*a.png, and there are deep/left/a.png, right/a.png'
+    ):
+        run(prepare_labelme)
+    page = json.loads((tmp_path / 'in/json/a.json').read_text())
+    (tmp_path / 'in/json/a.json').write_text(json.dumps(dict(page, imagePath='left/a.png')))
+    assert list(run(prepare_labelme)[2]) == ['deep/left/a.png.png']
+
+
+def test_images_are_found_whatever_the_threads_do(labelme, run, tmp_path, monkeypatch):
+    (tmp_path / 'in/photos').mkdir(parents=True)
+    for i in range(20):
+        labelme([shape('a', [[1, 1], [9, 1], [9, 9]])], f'json/{i}.json', f'{i}.png')
+        (tmp_path / f'in/json/{i}.png').rename(tmp_path / f'in/photos/{i}.png')
+    basename = posixpath.basename
+
+    def slow(path):
+        time.sleep(0.002)
+        return basename(path)
+
+    monkeypatch.setattr(annotations.posixpath, 'basename', slow)
+    assert len(run(prepare_labelme)[2]) == 20
+
+
+def test_two_pages_on_one_image_are_refused(labelme, write, run):
+    labelme([shape('a', [[1, 1], [9, 1], [9, 9]])], 'a.json')
+    labelme([shape('b', [[1, 1], [9, 1], [9, 9]])], 'a_backup.json')
+    said = r'^{} labels the image a.png, which {} has labelled before: leave one of them out.$'
+    with pytest.raises(ValueError, match=said.format('a_backup.json', 'a.json')):
+        run(prepare_labelme)
+    write('instances.json', coco([dict(category_id=1, segmentation=[polygon(2, 2, 11, 11)])]))
+    write('keypoints.json', coco([]))
+    with pytest.raises(ValueError, match=said.format('keypoints.json', 'instances.json')):
+        run(prepare_coco_json)
+
+
+def test_a_page_that_lists_an_image_twice_is_refused(write, run):
+    page = coco([])
+    page['images'].append(dict(page['images'][0], id=8))
+    write('a.json', page)
+    write('a.png', PHOTO)
+    with pytest.raises(ValueError, match='^a.json labels the image a.png, which a.json has'):
+        run(prepare_coco_json)
+
+
+def test_embedded_images_of_like_places_do_not_mix(labelme, run, tmp_path):
+    places = [('site/1_01', 0), ('site_1/01', 1), ('site_1_01', 2)]
+    for place, value in places:
+        photo = png(np.full((HEIGHT, WIDTH, 3), value, np.uint8))
+        labelme([], f'{place}.json', 'lost.jpg', imageData=base64.b64encode(photo).decode())
+    run(prepare_labelme)
+    for place, value in places:
+        assert np.asarray(Image.open(tmp_path / f'out/images/{place}.png'))[0, 0, 0] == value
+
+
+def test_different_files_of_one_name_are_refused(labelme, write, run, tmp_path, small):
+    labelme([shape('a', [[1, 1], [9, 1], [9, 9]])])
+    one, other = tmp_path / 'in', tmp_path / 'other'
+    same = dict(run(prepare_labelme)[2])
+    small.pack(one, tmp_path / 'same.zip')
+    (tmp_path / 'out').rename(tmp_path / 'out1')
+    assert dict(run(prepare_labelme, one, tmp_path / 'same.zip')[2]).keys() == same.keys()
+    (tmp_path / 'out').rename(tmp_path / 'out2')
+    one.rename(other)
+    labelme([shape('b', [[1, 1], [9, 1], [9, 9]])])
+    with pytest.raises(ValueError, match=f'^{one}/a.json and {other}/a.json are two files of the'):
+        run(prepare_labelme, one, other)
+    packed = small.pack(other, tmp_path / 'other.zip')
+    with pytest.raises(ValueError, match=rf'^{one}/a.json and .*a.json in {packed} are two files'):
+        run(prepare_labelme, one, packed)
+    write('images/a.json', dict(shapes=[], imagePath='a.png'))
+    with pytest.raises(ValueError, match=f'^{one}/a.json and {one}/images/a.json are two'):
+        run(prepare_labelme)
+
+
+def test_different_coco_files_of_one_name_are_refused(write, run, tmp_path):
+    for place in 'ST':
+        write(f'{place}/annotations/instances_default.json', coco([
+            dict(category_id=1, segmentation=[polygon(2, 2, 11, 11)]),
+        ], f'{place}.png'))  # fmt: skip
+        write(f'{place}/images/{place}.png', PHOTO)
+    with pytest.raises(ValueError, match=r'S/ann.*default.json and .*T/ann.* of the same name'):
+        run(prepare_coco_json, tmp_path / 'in/S', tmp_path / 'in/T')
+    assert len(run(prepare_coco_json)[2]) == 2  # as folders of one
 
 
 def test_labelme_finds_images_elsewhere_and_in_the_file(labelme, run, tmp_path):
@@ -225,6 +362,17 @@ def test_coco_of_several_folders_keeps_them(write, run):
     assert sorted(run(prepare_coco_json)[2]) == ['train/a.png.png', 'valid/a.png.png']
 
 
+def test_coco_stray_polygons_are_passed_over_and_said(write, run):
+    write('a.json', coco([
+        dict(category_id=1, segmentation=[polygon(2, 2, 11, 11), [20, 20, 9, 9], [1, 1]]),
+        dict(category_id=3, segmentation=[[20, 20, 9, 9]]),
+    ]))  # fmt: skip
+    write('a.png', PHOTO)
+    said, names, masks = run(prepare_coco_json)
+    assert said.endswith('passed over: polygon of fewer than 3 points (3)')
+    assert names == ['background', 'bar'] and not masks['a.png.png'][15:, 15:].any()
+
+
 def test_coco_in_trouble(write, run):
     write('a.json', coco([dict(category_id=9, segmentation=[polygon(1, 1, 3, 3)])]))
     with pytest.raises(ValueError, match=r'a\.json is damaged.*9'):
@@ -261,6 +409,45 @@ def test_cvats_archive_becomes_ids(tmp_path, run):
     expected[box(5, 5, 10, 10)] = 1
     expected[box(12, 5, 20, 10)] = 255
     assert (read_mask(tmp_path / 'my/masks/sub/a.png.png') == expected).all()
+
+
+def cvat_zip(path, name, value, *lists):
+    with zipfile.ZipFile(path, 'w') as file:
+        for folder in ('JPEGImages', 'SegmentationClass'):
+            file.writestr(f'{folder}/{name}.png', png(np.full((4, 4, 3), value, np.uint8)))
+        for place in lists:
+            file.writestr(f'ImageSets/Segmentation/{place}.txt', f'{name}\n')
+    return path
+
+
+def test_cvats_lists_come_along(tmp_path):
+    splits = dict(a='Train', sub='train', b='Validation', c='test')
+    archives = [
+        cvat_zip(tmp_path / f'{name}.zip', f'{name}/x', 0, split, 'default')
+        for name, split in splits.items()
+    ]
+    for task in 'de':
+        path = tmp_path / f'folder/{task}/ImageSets/Segmentation/train.txt'
+        path.parent.mkdir(parents=True)
+        path.write_text(f'{task}/x\n\nsub/x\n')
+    prepare_cvat(str(tmp_path / 'out'), [*archives, tmp_path / 'folder'])
+    lists = tmp_path / 'out/ImageSets/Segmentation'
+    found = {path.name: path.read_text() for path in lists.iterdir()}
+    train = 'a/x\nsub/x\nd/x\ne/x\n'
+    assert found == {'train.txt': train, 'val.txt': 'b/x\n', 'test.txt': 'c/x\n'}
+
+
+def test_cvats_second_export_of_the_same_names_is_refused(tmp_path):
+    archives = [cvat_zip(tmp_path / f'{i}.zip', 'frame_000000', i) for i in range(2)]
+    with pytest.raises(ValueError, match=r'frame_000000.png in .*0.zip and .*in .*1.zip are two'):
+        prepare_cvat(str(tmp_path / 'out'), archives)
+
+
+def test_cvats_archives_with_files_of_one_name_in_other_folders(tmp_path):
+    archives = [cvat_zip(tmp_path / f'{i}.zip', f'{i}/frame', i) for i in range(2)]
+    prepare_cvat(str(tmp_path / 'out'), archives)
+    for i in range(2):
+        assert (np.asarray(Image.open(tmp_path / f'out/images/{i}/frame.png')) == i).all()
 
 
 def test_cvat_without_images_is_told_how(tmp_path):

@@ -1,9 +1,10 @@
 import os
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from mmseg_deeplabv3x.prepare.output import Output
+from mmseg_deeplabv3x.prepare.output import Output, fresh_output
 
 
 def put(out, name, text='x'):
@@ -46,6 +47,33 @@ def test_after_an_error_the_next_run_goes_on(tmp_path, capsys):
         assert out.has('first') and not out.has('second')
         put(out, 'second')
     assert tree(tmp_path) == ['data/first', 'data/second']
+
+
+def test_of_a_fresh_one_nothing_is_kept(tmp_path, capsys):
+    with pytest.raises(KeyError), Output(tmp_path / 'data') as out:
+        put(out, 'left')
+        raise KeyError
+    capsys.readouterr()
+    with pytest.raises(KeyError), fresh_output(tmp_path / 'data') as out:
+        assert not out.has('left')
+        put(out, 'first')
+        raise KeyError
+    assert not any(tmp_path.iterdir()) and not capsys.readouterr().out
+    with fresh_output(tmp_path / 'data') as out:
+        put(out, 'second')
+    assert tree(tmp_path) == ['data/second']
+    with pytest.raises(ValueError, match='is there already'):
+        fresh_output(tmp_path / 'data')
+
+
+def test_files_of_like_or_long_names_do_not_mix(tmp_path):
+    names = 'masks/site/1_01.png', 'masks/site_1/01.png', f'{"f" * 200}/{"n" * 240}.png'
+    with Output(tmp_path / 'data') as out, ExitStack() as stack:
+        for name in names:
+            path = stack.enter_context(out.writing(name))
+            path.write_text(name)
+            assert path.suffix == '.png'  # which says to Pillow what to write
+    assert [(tmp_path / 'data' / name).read_text() for name in names] == list(names)
 
 
 def test_an_existing_folder_keeps_its_files_and_gets_the_new_ones(tmp_path):

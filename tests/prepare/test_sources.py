@@ -39,6 +39,19 @@ def test_files_are_found_at_any_depth_and_the_first_counts(small, tmp_path):
     assert set(find(tmp_path, tmp_path / 'b')) == {'images/x.txt', 'images/y.txt'}
 
 
+@pytest.mark.parametrize('suffix', ['zip', 'tar', 'tgz'])
+def test_archives_do_not_overwrite_each_others_files(small, tmp_path, suffix):
+    for name in 'ab':
+        write(tmp_path / f'{name}/images/{name}/x.txt', name)
+    sources = [small.pack(tmp_path / name, tmp_path / f'{name}.{suffix}') for name in 'ab']
+    layout = re.compile(r'(images/.+\.txt)$')
+    (tmp_path / 'scratch').mkdir()
+    found = list(find_files(sources, layout, lambda name: True, tmp_path / 'scratch'))
+    assert [(name, path.read_text()) for name, path in found] == [
+        ('images/a/x.txt', 'a'), ('images/b/x.txt', 'b'),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize('name', ['', 'a.zip', 'a.tar', 'a.tgz'])
 def test_what_is_hidden_is_passed_over(small, tmp_path, name):
     layout = re.compile(r'(?:^|/)(images/[^/]+\.txt)$')
