@@ -24,11 +24,15 @@ from mmseg_deeplabv3x.cli.arguments import as_typed, config_file, examples
 from mmseg_deeplabv3x.cli.messages import install_messages
 from mmseg_deeplabv3x.cli.train import train_config, train_parser
 from mmseg_deeplabv3x.cli.user_errors import exit_on_user_error
+from mmseg_deeplabv3x.models import DeepLabV3
+from mmseg_deeplabv3x.transforms.kinds import builds_one_of
 
 GIB = 2**30
 RESULT = 'fit.py measured '
 LAST_RESORTS = 'output_stride 32', 'crop of 2/3'
 ENOUGH = 8  # images for BN, above which crop and output_stride are worth more (Tables 8 to 10)
+# what our head and PyTorch say to BN of one image
+ONE_IMAGE = 'batch of at least 2 images|more than 1 value per channel'
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -77,14 +81,18 @@ def main(argv: Sequence[str] | None = None) -> None:
         cfg = _train_config(args.config, args.cfg_options)
         limit = args.memory or _free()
         print(f'{args.config}, limit {limit / GIB:.1f} GiB of {_device()}')
-        found = []  # batch, whether crop and output_stride stay, speed, name, flags
+        found, cannot = [], set()  # batch, whether crop and output_stride stay, speed, name, flags
         for name, options in ways(cfg).items():
             mild = not name.endswith(LAST_RESORTS)
             if name != 'AMP' and not args.all and _is_enough(found, args.batches, mild):
                 continue
-            for batch in sorted(args.batches):
+            for batch in sorted({*args.batches} - cannot):
                 flags = [*args.cfg_options, *options, f'train_dataloader.batch_size={batch}']
                 result = _run(args.config, args.steps, dict(flags=flags, limit=limit))
+                if 'cannot' in result:  # in no way, and more images can
+                    cannot.add(batch)
+                    print(f'  {name:<40} batch {batch:>3}  {"cannot":>10}  {result["cannot"]}')
+                    continue
                 memory = f'{result["memory"] / GIB:.2f} GiB' if result else 'too much'
                 speed = f'{result["speed"]:.2f} images/s' if result else ''
                 print(f'  {name:<40} batch {batch:>3}  {memory:>10}  {speed}', flush=True)
@@ -92,7 +100,9 @@ def main(argv: Sequence[str] | None = None) -> None:
                     break
                 found.append((batch, mild, result['speed'], name, flags))
     if not found:
-        sys.exit(f'{parser.prog}: nothing fits: try --batches 1, or a smaller crop')
+        least = min({*args.batches} - cannot, default=sys.maxsize)
+        fewer = '--batches 2, or ' if least > 2 else ''
+        sys.exit(f'{parser.prog}: nothing fits: try {fewer}a smaller crop')
     if _is_enough(found, args.batches, False):
         found = [one for one in found if one[1]]
     batch, mild, _, name, flags = max(found)
@@ -126,7 +136,7 @@ def ways(cfg: Config) -> dict[str, list[str]]:
     if cp:
         named.update({'checkpointing': cp, 'AMP, checkpointing': ['--amp', *cp]})
     most = list(named)[-1]
-    if cfg['model'].get('type') == 'DeepLabV3':
+    if builds_one_of(cfg.model, DeepLabV3, MODELS):
         is_pair = isinstance(cfg.model.get('output_stride'), dict)
         coarse = f'model.output_stride{".train" * is_pair}=32'
         named[f'{most}, {LAST_RESORTS[0]}'] = [*named[most], coarse]
@@ -169,7 +179,7 @@ def measure(config: str, steps: int, flags: list[str], limit: int) -> dict:
 
     Returns:
         'memory', the peak in bytes, of a GPU or of the whole process, and 'speed', images a second;
-        nothing if it does not fit.
+        nothing if it does not fit; 'cannot' and why, if BN has one image alone.
     """
     cfg = _train_config(config, flags)
     init_default_scope(cfg.get('default_scope') or 'mmseg')
@@ -191,6 +201,10 @@ def measure(config: str, steps: int, flags: list[str], limit: int) -> dict:
         ):
             raise
         return {}
+    except ValueError as error:
+        if not re.search(ONE_IMAGE, str(error)):
+            raise
+        return dict(cannot=str(error))
     memory = torch.cuda.max_memory_reserved() if on_gpu else _peak()
     return dict(memory=memory, speed=cfg.train_dataloader.batch_size * steps / seconds)
 

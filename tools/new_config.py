@@ -12,7 +12,7 @@ import torch
 from mmengine.config import Config
 
 from mmseg_deeplabv3x.cli.arguments import as_typed, checkpoint_file, examples, seed
-from mmseg_deeplabv3x.cli.messages import _weights_url, install_messages
+from mmseg_deeplabv3x.cli.messages import install_messages, weights_url
 from mmseg_deeplabv3x.cli.shipped_configs import shipped_config
 from mmseg_deeplabv3x.cli.user_errors import exit_on_user_error
 from mmseg_deeplabv3x.data_check import check_data
@@ -137,7 +137,7 @@ def _start(args: argparse.Namespace) -> tuple:
         return None, args.checkpoint, model, f'The model is that of {args.checkpoint}.'
     name, weights = args.backbone or 'resnet50', args.weights
     address = f'torchvision://{name}'
-    cached = Path(torch.hub.get_dir(), 'checkpoints', osp.basename(_weights_url(address)))
+    cached = Path(torch.hub.get_dir(), 'checkpoints', osp.basename(weights_url(address)))
     if weights is None and cached.is_file():
         weights = address
     if weights:

@@ -5,10 +5,14 @@ from collections.abc import Sequence
 
 from common.network_description import describe_network, training_memory
 from mmengine.config import Config
+from mmseg.registry import MODELS
 
 from mmseg_deeplabv3x.cli.arguments import add_cfg_options, at_least_1, config_file, examples
+from mmseg_deeplabv3x.cli.config_errors import check_spelling
 from mmseg_deeplabv3x.cli.messages import install_messages
 from mmseg_deeplabv3x.cli.user_errors import exit_on_user_error
+from mmseg_deeplabv3x.models import DeepLabV3
+from mmseg_deeplabv3x.transforms.kinds import builds_one_of
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -38,9 +42,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     install_messages()
     with exit_on_user_error(parser.prog):
         cfg = Config.fromfile(args.config)
+        check_spelling(args.cfg_options, cfg)
         cfg.merge_from_dict(args.cfg_options)
         model = cfg['model']
-        stride = model.get('output_stride', 16 if model.type == 'DeepLabV3' else None)
+        default = 16 if builds_one_of(model, DeepLabV3, MODELS) else None
+        stride = model.get('output_stride', default)
         stride = stride if isinstance(stride, dict) else {'train': stride, 'test': stride}
         modes = {}
         for use, name in (('train', 'training'), ('test', 'evaluation')):

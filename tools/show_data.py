@@ -14,6 +14,7 @@ from mmseg.registry import DATASETS, MODELS
 from PIL import Image
 
 from mmseg_deeplabv3x.cli.arguments import add_cfg_options, config_file, examples, seed
+from mmseg_deeplabv3x.cli.config_errors import check_spelling
 from mmseg_deeplabv3x.cli.messages import install_messages
 from mmseg_deeplabv3x.cli.user_errors import exit_on_user_error
 from mmseg_deeplabv3x.files import written_aside
@@ -45,6 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     install_messages()
     with exit_on_user_error(parser.prog):
         cfg = Config.fromfile(args.config)
+        check_spelling(args.cfg_options, cfg)
         cfg.merge_from_dict(args.cfg_options)
         pictures = draw(cfg, args.number, args.seed)
     with written_aside(out) as aside:

@@ -59,7 +59,7 @@ def _explained(load: Callable, http: Callable) -> Callable:
             except ImportError:
                 if not remote:
                     raise
-                return http(_weights_url(filename) or filename, map_location=map_location)
+                return http(weights_url(filename) or filename, map_location=map_location)
         except MemoryError:
             raise
         except Exception as error:  # whatever the bytes of a broken file lead to
@@ -73,7 +73,7 @@ def _explained(load: Callable, http: Callable) -> Callable:
 
 
 def _how_to_get(name: str, error: Exception) -> str:
-    url = _weights_url(name)
+    url = weights_url(name)
     cached = osp.join(torch.hub.get_dir(), 'checkpoints', osp.basename(url or ''))
     message = f'{name} cannot be had ({error}): download {url} to {cached}'
     if url is None:
@@ -82,7 +82,7 @@ def _how_to_get(name: str, error: Exception) -> str:
     return f'{message}, or name a local file {place}.'
 
 
-def _weights_url(name: str) -> str | None:
+def weights_url(name: str) -> str | None:
     """Where the framework gets weights from; None for a name that it does not know."""
     scheme, _, key = name.partition('://')
     if scheme in ('torchvision', 'modelzoo'):

@@ -53,6 +53,26 @@ def test_epochs_and_wrapped_datasets_are_shortened_too():
     Path(cfg.work_dir).rmdir()
 
 
+def test_it_begins_anew_keeps_no_checkpoint_and_logs_its_iteration():
+    cfg = Config(
+        dict(
+            work_dir='w',
+            resume=True,
+            train_cfg=dict(type='IterBasedTrainLoop', max_iters=9, val_interval=3),
+            default_hooks=dict(
+                checkpoint=dict(type='CheckpointHook', interval=1),
+                logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),
+            ),
+        )
+    )
+    dry_run.shorten(cfg)
+    assert cfg.resume is False
+    assert cfg.default_hooks == dict(
+        checkpoint=None, logger=dict(type='LoggerHook', interval=1, log_metric_by_epoch=False)
+    )
+    Path(cfg.work_dir).rmdir()
+
+
 def test_what_is_wrong_is_found(tiny_config):
     config = tiny_config('dry_run_bad', {'model.decode_head.num_classes': 3})
     with pytest.raises(SystemExit, match=r'num_classes is 3'):

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -72,6 +73,22 @@ def test_a_network_that_it_computes_otherwise_is_refused(precision):
     pytest.importorskip('openvino', reason='needs the extra deploy')
     with pytest.raises(RuntimeError, match='not those of PyTorch'):
         OpenVINONetwork(UpperHalf().eval(), precision)
+
+
+@pytest.mark.parametrize('precision, hint', [('fp32', 'f32'), ('bf16', 'bf16')])
+def test_openvino_is_told_precision_and_threads(monkeypatch, precision, hint):
+    told = []
+
+    def compile_model(*args):
+        told.append(args)
+        return SimpleNamespace(create_infer_request=lambda: None)
+
+    core = SimpleNamespace(compile_model=compile_model)
+    monkeypatch.setattr(openvino_network, 'openvino_core', lambda: core)
+    openvino_network.compile_by_openvino('network', precision)
+    threads = torch.get_num_threads()
+    settings = dict(INFERENCE_PRECISION_HINT=hint, INFERENCE_NUM_THREADS=threads)
+    assert told == [('network', 'CPU', settings)]
 
 
 def test_nan_in_place_of_a_number_is_refused(monkeypatch):

@@ -1,4 +1,6 @@
+import io
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,8 @@ from mmseg.registry import DATASETS
 from PIL import Image
 
 from mmseg_deeplabv3x import DeepLabV3Predictor
+from mmseg_deeplabv3x.evaluation.boundary_iou import boundary_areas
+from mmseg_deeplabv3x.report import evaluation as report
 from mmseg_deeplabv3x.report.evaluation import BINS, evaluate
 
 
@@ -51,6 +55,27 @@ def test_the_matrix_counts_what_the_predictor_finds(found, predicted):
     assert found.images.tolist() == [path for path, *_ in predicted]
 
 
+def test_boundary_counts_are_the_sums_over_the_images(found, predicted):
+    areas = [boundary_areas(labels, r.mask, len(found.classes)) for _, labels, r in predicted]
+    assert np.array_equal(found.boundary, np.sum(areas, 0)) and found.boundary[1:].any(1).all()
+
+
+def test_each_image_has_its_own_iou(found, predicted):
+    for iou, (_, labels, result) in zip(found.image_iou, predicted, strict=True):
+        truth, mask = labels[labels < 255], result.mask[labels < 255]
+        pairs = [(truth == i, mask == i) for i in np.union1d(truth, mask)]
+        expected = np.mean([(one & other).sum() / (one | other).sum() for one, other in pairs])
+        assert iou == pytest.approx(expected)
+
+
+def test_of_each_pair_the_image_with_the_most_pixels_is_kept(found, predicted):
+    pixels = np.zeros((len(predicted), *found.matrix.shape), int)
+    for own, (_, labels, result) in zip(pixels, predicted):
+        np.add.at(own, (labels[labels < 255], result.mask[labels < 255]), 1)
+    assert np.array_equal(found.pair_image, pixels.argmax(0))
+    assert set(np.unique(found.pair_image)) == {0, 1, 2}
+
+
 def test_calibration_compares_confidence_and_accuracy(found, predicted):
     confidence = np.concatenate([r.probabilities.max(0)[t < 255] for _, t, r in predicted])
     right = np.concatenate([(r.mask == t)[t < 255] for _, t, r in predicted])
@@ -70,6 +95,35 @@ def test_every_chosen_image_has_its_pictures(found):
     kinds = ('image', 'truth', 'prediction', 'errors')
     assert set(found.pictures) == {f'{n}/{kind}' for n in numbers for kind in kinds}
     assert all(jpeg[:2].tobytes() == b'\xff\xd8' for jpeg in found.pictures.values())
+
+
+def shown(found, number, kind):
+    return np.array(Image.open(io.BytesIO(found.pictures[f'{number}/{kind}'].tobytes())), float)
+
+
+def test_the_pictures_show_the_image_the_classes_and_the_errors(found, predicted):
+    colours = np.full((256, 3), 255)
+    colours[: len(found.palette)] = found.palette
+    right = []
+    for number, (path, labels, result) in enumerate(predicted):
+        image, ignored = np.array(Image.open(path), float), labels == 255
+        for kind, expected in (
+            ('image', image),
+            ('truth', 0.4 * image + 0.6 * colours[labels]),
+            ('prediction', 0.4 * image + 0.6 * colours[result.mask]),
+        ):
+            picture = shown(found, number, kind)
+            assert picture.shape == (72, 96, 3) and abs(picture - expected).mean() < 12  # JPEG
+        errors, wrong = shown(found, number, 'errors'), ~ignored & (labels != result.mask)
+        assert np.median(errors[ignored], 0) == pytest.approx([255, 255, 255], abs=30)
+        assert np.median(errors[wrong], 0) == pytest.approx([230, 40, 40], abs=15)
+        right.append(errors[labels == result.mask])
+    assert np.ptp(np.median(np.concatenate(right), 0)) < 10  # gray
+
+
+def test_a_large_picture_is_made_smaller():
+    jpeg = report._jpeg(np.full((300, 1200, 3), 200, np.uint8))
+    assert Image.open(io.BytesIO(jpeg.tobytes())).size == (480, 120)
 
 
 def test_what_an_older_version_kept_is_made_anew(checkpoint, found):
@@ -137,6 +191,22 @@ def test_images_keep_their_numbers_where_the_loader_shuffles(changed, found):
         cfg.val_dataloader.sampler = dict(type='DefaultSampler', shuffle=True)
 
     assert evaluate(changed(shuffle), 'cpu').images.tolist() == found.images.tolist()
+
+
+def test_the_hash_is_of_the_files_wherever_they_are(changed, found, shapes_root, tmp_path):
+    root = shutil.copytree(shapes_root, tmp_path / 'data')
+
+    def move(cfg, state):
+        cfg.val_dataloader.dataset.data_root = str(root)
+
+    hashes = [evaluate(changed(move), 'cpu').data_hash]
+    assert hashes == [found.data_hash]
+    for file in ('JPEGImages/val_00001.jpg', 'SegmentationClass/val_00001.png'):
+        with (root / file).open('ab') as content:
+            content.write(b'more')
+        shutil.rmtree(tmp_path / 'report')
+        hashes.append(evaluate(changed(move), 'cpu').data_hash)
+    assert len(set(hashes)) == 3
 
 
 def test_data_that_is_not_there_is_told_in_one_way(changed):

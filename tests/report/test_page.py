@@ -18,6 +18,7 @@ CHROMIUM = shutil.which('chromium') or shutil.which('google-chrome')
 
 def run(name, miou=50.0):
     scalars = {'mIoU': ([10], [miou]), 'loss': ([5, 10], [2.0, 1.0]), 'IoU/sofa': ([10], [40.0])}
+    scalars['img/s'] = [1, 2, 3], [4.0, 6.0, 90.0]
     return Run(name, Path(name), Path(name, 'best.pth'), scalars, {'Config': 'my.py'})
 
 
@@ -25,10 +26,62 @@ def without_script(text):
     return re.sub(r'<script.*?</script>', '', text, flags=re.DOTALL)
 
 
+def row(text, title):
+    """The cells of the table's row with this title."""
+    [cells] = re.findall(rf'<tr><td>{re.escape(title)}</td>(.*?)</tr>', text)
+    return re.findall(r'>([^<]*)</td>', cells)
+
+
+def sections(text):
+    return re.findall(r'<h2>(.*?)</h2>', text)
+
+
+def plots(text):
+    return without_script(text).count('class="plotly-graph-div"')
+
+
 def test_the_most_confused_pair_is_said_in_words(evaluation):
     text = page([run('one')], [evaluation], [])
     assert '60.0 % of <b>sofa</b> is taken for chair' in text
     assert '0123456789ab' in text and 'my.py' in text
+
+
+def test_the_parts_of_one_run(evaluation):
+    text = page([run('one')], [evaluation], [])
+    assert sections(text) == [
+        'Scores',
+        'Training',
+        'Classes',
+        'one: what it confuses',
+        'Set-up',
+    ]
+    assert plots(text) == 6  # loss, mIoU, IoU of classes | their bars, calibration | confusion
+    # 100 * the mean of 90/100, 80/170, 40/120 | of 1/4, 2/6, 3/8 | 20 * 2.5 / 200
+    assert row(text, 'mIoU of the checkpoint, %') == ['56.80']
+    assert row(text, 'Boundary IoU, %') == ['31.94']
+    assert row(text, 'calibration error, %') == ['25.00']
+    assert row(text, 'Images a second') == ['6.00']  # the median
+
+
+def test_every_chosen_image_is_shown_once_with_its_reasons(evaluation):
+    figures = re.findall(r'<figure>.*?</figure>', page([run('one')], [evaluation], []))
+    captions = [re.findall(r'<figcaption><b>(.*?)\.</b> (.*?)\. Image', one) for one in figures]
+    reasons = 'Lowest mIoU of an image; Highest mIoU of an image; Least sure of itself'
+    assert captions == [
+        [
+            (
+                f'{reasons}; Most sofa taken for chair; Most chair taken for sofa',
+                'b.jpg: mIoU 25.0 %, uncertainty 0.20',
+            )
+        ],
+        [
+            (
+                f'{reasons}; Most &lt;floor&gt; taken for chair',
+                'a.jpg: mIoU 50.0 %, uncertainty 0.10',
+            )
+        ],
+    ]
+    assert all(one.count('<img') == 4 for one in figures)
 
 
 def test_the_colours_of_the_classes_in_the_pictures_are_named(evaluation):
@@ -56,15 +109,26 @@ def test_without_an_evaluation_the_log_is_shown():
     text = page([run('one')], [None], ['one has no checkpoint'])
     assert 'one has no checkpoint' in text and '50.00' in text
     assert '<img' not in without_script(text)
+    assert sections(text) == ['Scores', 'Training', 'Set-up'] and plots(text) == 3
+    assert row(text, 'best mIoU of the log, %') == ['50.00']
+    assert 'of the checkpoint' not in text and row(text, 'Images a second') == ['6.00']
 
 
 def test_several_runs_have_mean_deviation_and_differences(evaluation):
     better = replace(evaluation, matrix=evaluation.matrix * [[1], [1], [0]])
     text = page([run('one', 50.0), run('two', 54.0)], [evaluation, better], [])
-    [row] = re.findall(r'<tr><td>best mIoU of the log, %</td>(.*?)</tr>', text)
-    assert re.findall(r'>([\d.]+)<', row) == ['50.00', '54.00', '52.00', '2.83']
-    [row] = re.findall(r'<tr><td>&lt;floor&gt;</td>(.*?)</tr>', text)
-    assert re.findall(r'>([\d.]+)<', row) == ['0.00']
+    assert row(text, 'best mIoU of the log, %') == ['50.00', '54.00', '52.00', '2.83']
+    # of the second one: 90/100, 80/110, 0/20; less those of the first one in the rows of classes
+    assert row(text, 'mIoU of the checkpoint, %') == ['56.80', '54.24', '55.52', '1.81']
+    assert row(text, 'Boundary IoU, %') == ['31.94', '31.94', '31.94', '0.00']
+    assert row(text, 'calibration error, %') == ['25.00', '25.00', '25.00', '0.00']
+    assert row(text, '&lt;floor&gt;') == ['0.00']
+    assert row(text, 'chair') == ['25.67'] and row(text, 'sofa') == ['-33.33']
+    confused = [f'{name}: what it confuses' for name in ('one', 'two')]
+    assert sections(text) == ['Scores', 'Training', 'Classes', *confused, 'Set-up']
+    # loss, mIoU, IoU of classes of each | bars, calibration | confusion of each
+    assert plots(text) == 8 and text.count('<figure>') == 4
+    assert row(text, 'Images a second') == ['6.00', '6.00']
 
 
 def test_runs_of_other_classes_are_not_compared(evaluation):

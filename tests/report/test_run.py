@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 
 import pytest
@@ -74,6 +75,15 @@ def test_the_best_checkpoint_comes_before_a_newer_one(work_dir):
     assert read_runs([str(work_dir)])[0].checkpoint.name == 'best_mIoU_iter_20.pth'
     (work_dir / 'best_mIoU_iter_20.pth').unlink()
     assert read_runs([str(work_dir)])[0].checkpoint.name == 'iter_30.pth'
+
+
+@pytest.mark.parametrize('kind', ['best_mIoU_', ''])
+def test_of_checkpoints_of_one_kind_the_newest_is_taken(work_dir, kind):
+    for name, seconds in (('iter_10', 1), ('iter_30', 3), ('iter_20', 2)):
+        path = work_dir / f'{kind}{name}.pth'
+        path.touch()
+        os.utime(path, (seconds, seconds))
+    assert read_runs([str(work_dir)])[0].checkpoint.name == f'{kind}iter_30.pth'
 
 
 def test_runs_of_one_name_are_told_apart(work_dir, tmp_path):

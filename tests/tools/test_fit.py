@@ -5,6 +5,7 @@ import fit
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
 
 NO_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason='measures the memory of the CPU')
 CROP = {
@@ -35,19 +36,48 @@ def test_one_measurement_is_of_real_steps(tiny_config, monkeypatch):
     assert small['speed'] > 0 and small['memory'] > 50 * 2**20
 
 
+def test_speed_is_of_the_steps_after_the_first_and_memory_is_the_peak(tiny_config, monkeypatch):
+    monkeypatch.setattr(fit.resource, 'setrlimit', lambda *_: None)
+    clock, wrappers = iter([10.0, 14.0]), []
+
+    def build(*args):
+        wrappers.append(build_optim_wrapper(*args))
+        return wrappers[-1]
+
+    monkeypatch.setattr(fit, '_now', lambda on_gpu: next(clock))
+    monkeypatch.setattr(fit, 'build_optim_wrapper', build)
+    for module, name in ((fit, '_peak'), (torch.cuda, 'max_memory_reserved')):
+        monkeypatch.setattr(module, name, lambda: 123)
+    flags = ['train_dataloader.batch_size=3']
+    found = fit.measure(tiny_config('fit_clock', CROP), 2, flags, 30 * fit.GIB)
+    assert found == dict(memory=123, speed=3 * 2 / 4)
+    [wrapper] = wrappers
+    assert wrapper._inner_count == 3
+
+
+@pytest.mark.parametrize('head', ['ImagePoolASPPHead', 'ASPPHead'])
+def test_bn_of_one_image_cannot_be_trained_and_is_no_error(tiny_config, monkeypatch, head):
+    monkeypatch.setattr(fit.resource, 'setrlimit', lambda *_: None)
+    changes = {'model.decode_head.type': head, 'model.decode_head.norm_cfg': dict(type='BN')}
+    config = tiny_config(f'fit_one_{head}', CROP | changes)
+    found = fit.measure(config, 1, ['train_dataloader.batch_size=1'], fit.GIB)
+    assert list(found) == ['cannot'] and re.search('at least 2|more than 1', found['cannot'])
+
+
 def test_no_memory_is_no_error_and_others_are(tiny_config, monkeypatch):
     monkeypatch.setattr(fit.resource, 'setrlimit', lambda *_: None)
     config, flags = tiny_config('fit_none', CROP), ['train_dataloader.batch_size=2']
 
     def fail(*_):
-        raise RuntimeError(said)
+        raise kind(said)
 
     monkeypatch.setattr(fit, '_batch', fail)
-    said = "[enforce fail] DefaultCPUAllocator: can't allocate memory"
+    kind, said = RuntimeError, "[enforce fail] DefaultCPUAllocator: can't allocate memory"
     assert fit.measure(config, 1, flags, fit.GIB) == {}
     said = 'shapes differ'
-    with pytest.raises(RuntimeError, match='shapes differ'):
-        fit.measure(config, 1, flags, fit.GIB)
+    for kind in (RuntimeError, ValueError):
+        with pytest.raises(kind, match='shapes differ'):
+            fit.measure(config, 1, flags, fit.GIB)
 
 
 def test_ways_are_flags_that_the_config_takes(tiny_config):
@@ -93,6 +123,8 @@ def run(tiny_config, monkeypatch, capsys):
             kind = kinds[0] if kinds else 'plain'
             tried.append(kind)
             batch = int(one['flags'][-1].partition('=')[2])
+            if batch == 1:
+                return dict(cannot='BN')
             fits = batch <= largest.get(kind, 0)
             return dict(memory=1, speed=len(one['flags'])) if fits else {}
 
@@ -124,6 +156,21 @@ def test_crop_and_output_stride_change_only_where_bn_has_few_images_else(run):
     assert command[-2:] == ['model.backbone.with_cp=True', 'train_dataloader.batch_size=8']
 
 
+def test_where_one_image_cannot_more_are_tried(run):
+    _, command = run(dict(plain=4), '--batches', *'124', name='fit_cannot')
+    assert command[-1] == 'train_dataloader.batch_size=4'
+
+
+@pytest.mark.parametrize(
+    'batches, advice', [('1', '--batches 2, or a'), ('48', '--batches 2, or a'), ('124', 'a')]
+)
+def test_what_is_advised_where_nothing_fits(run, capsys, batches, advice):
+    with pytest.raises(SystemExit, match=f'nothing fits: try {advice} smaller crop'):
+        run({}, '--batches', *batches, name=f'fit_nothing_{batches}')
+    # it is tried once, not in every way
+    assert capsys.readouterr().out.count('cannot') == ('1' in batches)
+
+
 def test_the_command_is_one_that_train_takes(run):
     options = ['--cfg-options', 'model.decode_head.channels=8', 'randomness.seed=3']
     _, command = run(dict(plain=2, crop=8), *options, name='fit_command')
@@ -133,6 +180,16 @@ def test_the_command_is_one_that_train_takes(run):
     assert cfg.train_dataloader.batch_size == 8 and cfg.randomness.seed == 3
     assert cfg.model.decode_head.channels == 8
     assert cfg.train_dataloader.dataset.pipeline[2].crop_size == (33, 33)
+
+
+@pytest.mark.parametrize('name', ['mmseg.DeepLabV3', 'mmseg_deeplabv3x.models.DeepLabV3'])
+def test_deeplabv3_is_known_by_every_name(tiny_config, name):
+    cfg = Config.fromfile(tiny_config(f'fit_{name}'.replace('.', '_'), CROP))
+    assert any('output_stride' in way for way in fit.ways(cfg))
+    cfg.model.type = name
+    assert any('output_stride' in way for way in fit.ways(cfg))
+    cfg.model.type = 'EncoderDecoder'
+    assert not any('output_stride' in way for way in fit.ways(cfg))
 
 
 def test_nothing_is_checkpointed_that_does_not_know_how(tiny_config):

@@ -1,5 +1,6 @@
 """gpu.py: parts in turn, within the time, resumable, and their tables in the docs."""
 
+import importlib
 import json
 import os
 import shutil
@@ -7,9 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import benchmark
 import gpu
 import pytest
+import torch
+from benchmarks.interleaved import device
 from gpu import MARKS, Part
+
+from mmseg_deeplabv3x.cli.train import train_config, train_parser
 
 PAGE = f'# Page\n\n{MARKS[0]}\nold\n{MARKS[1]}\n\n## Next\n'
 
@@ -36,6 +42,9 @@ def test_a_part_that_is_there_is_passed_over(tmp_path, docs, capsys):
     assert gpu.write_results(todo, tmp_path, docs) == []
     results = json.loads((tmp_path / 'gpu.json').read_text())
     assert [results[name]['output'] for name in todo] == ['first\n', 'better\n', 'second\n']
+    for result in results.values():
+        assert result['torch'] == torch.__version__
+        assert result['device'] == device() and torch.__version__ in device()
 
 
 def test_the_numbers_of_a_part_are_kept(tmp_path):
@@ -45,7 +54,8 @@ def test_the_numbers_of_a_part_are_kept(tmp_path):
 
 
 def test_the_table_replaces_what_stands_between_the_marks(tmp_path, docs):
-    todo = dict(one=prints('first'), two=prints('second'))
+    lines = [f'line {i:02d} ' for i in range(20)]
+    todo = dict(one=prints('first'), two=prints('\n'.join([*lines, 'second'])))
     gpu.run_parts({'one': todo['one']}, tmp_path, 5)
     assert gpu.write_results(todo, tmp_path, docs) == ['two']
     gpu.run_parts(todo, tmp_path, 5)
@@ -53,6 +63,9 @@ def test_the_table_replaces_what_stands_between_the_marks(tmp_path, docs):
     page = docs.read_text()
     assert page.startswith('# Page\n') and page.endswith(f'{MARKS[1]}\n\n## Next\n')
     assert 'old' not in page and page.count('    first') == page.count('    second') == 1
+    # of what is no benchmark, the last 16 lines
+    shown = [f'    {line}' for line in [*lines[-15:], 'second']]
+    assert '\n'.join(shown) in page and f'    {lines[-16]}' not in page
     docs.write_text('no marks')
     with pytest.raises(ValueError, match='has no lines'):
         gpu.write_results(todo, tmp_path, docs)
@@ -75,6 +88,30 @@ def test_without_a_gpu_it_is_refused(monkeypatch):
     monkeypatch.setattr(gpu.torch.cuda, 'is_available', lambda: False)
     with pytest.raises(SystemExit, match='no GPU.*REHEARSE=1'):
         gpu.main([])
+
+
+@pytest.mark.parametrize('rehearse', [True, False])
+def test_every_part_is_a_command_line_that_its_program_takes(rehearse, monkeypatch, capsys):
+    monkeypatch.chdir(gpu.CHECKOUT)
+    called = []
+    for subject in benchmark.SUBJECTS:
+        module = importlib.import_module(f'benchmarks.{subject}')
+        monkeypatch.setattr(module, 'run', lambda args: called.append(args) or 'done')
+    for name, part in gpu.parts(rehearse).items():
+        program, *argv = [word.format(json='x.json', folder='folder') for word in part.argv]
+        if program == 'tools/benchmark.py':
+            monkeypatch.setattr('sys.argv', [program, *argv])
+            benchmark.main()
+            assert called[-1].subject == argv[0] and called[-1].json == 'x.json', name
+        elif program == 'tools/train.py':
+            args = train_parser().parse_args(argv)
+            cfg = train_config(args)
+            assert cfg.train_cfg.max_iters == (2 if rehearse else 4000)
+            assert args.resume and args.amp and args.work_dir == 'folder/training'
+        else:
+            files = [word for word in (program, *argv) if word.endswith('.py')]
+            assert files and all(map(os.path.exists, files)), name
+    assert len(called) == 6
 
 
 @pytest.mark.slow

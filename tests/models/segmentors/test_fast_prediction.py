@@ -2,6 +2,7 @@
 
 import copy
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mmseg_deeplabv3x.models import openvino_network
 from mmseg_deeplabv3x.models.channels_last_preprocessor import ChannelsLastPreProcessor
 from mmseg_deeplabv3x.models.layers.valid_tap_conv import ValidTapConv2d
 
@@ -161,12 +163,21 @@ def spread_classes(model):
 @pytest.mark.parametrize(
     'precision, probabilities, share', [('fp32', False, 0.999), ('bf16', True, 0.95)]
 )
-def test_by_openvino(segmentor, precision, probabilities, share):
+def test_by_openvino(segmentor, monkeypatch, precision, probabilities, share):
     pytest.importorskip('openvino', reason='needs the extra deploy')
+    compile_model, hints = openvino_network.openvino_core().compile_model, []
+
+    def compile_and_tell(network, device, settings):
+        hints.append(settings['INFERENCE_PRECISION_HINT'])
+        return compile_model(network, device, settings)
+
+    core = SimpleNamespace(compile_model=compile_and_tell)
+    monkeypatch.setattr(openvino_network, 'openvino_core', lambda: core)
     model = spread_classes(segmentor())
     by_torch = copy.deepcopy(model).speed_up(probabilities)
     fast = model.speed_up(probabilities, precision, openvino=True)
     fast.backbone.forward = None  # it must not be asked
+    assert hints == [dict(fp32='f32', bf16='bf16')[precision]]
     for meta in ({}, dict(size=(33, 90), n=1), dict(flip=True, flip_direction='horizontal')):
         theirs, ours = predict(by_torch, *draw(**meta)), predict(fast, *draw(**meta))
         assert agreement(ours, theirs) > share

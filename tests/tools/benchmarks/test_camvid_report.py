@@ -38,3 +38,15 @@ def test_the_picture_shows_the_curves(tmp_path):
     plot({'a': CURVES['a']}, tmp_path / 'one.png')
     both, one = (cv2.imread(str(tmp_path / name)) for name in ('both.png', 'one.png'))
     assert both.shape == one.shape and (both != one).any()
+
+
+def test_the_picture_shows_mean_and_range(tmp_path):
+    pictures = []
+    for ends in ((10.0, 20.0, 60.0), (10.0, 50.0, 60.0), (20.0, 40.0, 60.0)):
+        seeds = {seed: {4: scores(10.0), 8: scores(end)} for seed, end in enumerate(ends)}
+        # the first curve of all pictures is the same, and so is the scale
+        plot({'a': {0: {4: scores(0.0), 8: scores(80.0)}}, 'b': seeds}, tmp_path / 'x.png')
+        pictures.append(cv2.imread(str(tmp_path / 'x.png')))
+    first, same_range, same_mean = pictures
+    assert first.shape == same_range.shape == same_mean.shape
+    assert (first != same_range).any() and (same_range != same_mean).any()

@@ -98,6 +98,23 @@ def test_bootstrapping_repeats_images_with_many_pixels_of_a_hard_class(tmp_path)
     assert sorted(names) == ['few.jpg', 'many.jpg', 'many.jpg', 'many.jpg']
 
 
+# median frequency over that of the class, the order is CamVid's
+FREQUENT = (0.28, 0.2, 4.8, 0.15, 1.0, 0.42, 3.84, 1.98, 0.79, 6.38, 8.82)
+
+
+def test_class_weights_are_those_of_the_loss():
+    init_default_scope('mmseg')
+    head = VARIANTS['class_weights'](None).model.decode_head
+    loss = MODELS.build(head.loss_decode)
+    assert type(loss).__name__ == 'UpsampledCrossEntropyLoss'
+    assert tuple(loss.class_weight) == FREQUENT
+
+
+def test_ohem_samples_hard_pixels():
+    head = VARIANTS['ohem'](None).model.decode_head
+    assert head.sampler == dict(type='OHEMPixelSampler', thresh=0.7, min_kept=100_000)
+
+
 @pytest.fixture(scope='module')
 def weights(tmp_path_factory):
     """A file of random weights of EfficientNet-Lite0, with a stem that is told at once."""
@@ -117,6 +134,9 @@ def test_the_backbone_starts_from_the_file(name, weights):
     assert torch.equal(stem, torch.full_like(stem, 0.25))
     assert list(cfg.model.data_preprocessor.mean) == [127.5] * 3
     assert all(torch.isfinite(loss).all() for loss in model.loss(*batch(cfg)).values())
+    head = model.decode_head
+    assert (type(head.sampler).__name__ == 'OHEMPixelSampler') == (name == 'ohem')
+    assert bool(head.loss_decode.class_weight) == (name == 'class_weights')
 
 
 @pytest.mark.parametrize('name, branches', [('no_aspp', 1), ('rates_4', 5), ('no_image_pool', 4)])

@@ -79,16 +79,42 @@ def test_differences_are_those_of_the_same_seed():
 def test_tables_json_and_a_picture(tmp_path, monkeypatch, table_cells):
     monkeypatch.setattr(camvid, 'halve', lambda *args: None)
 
+    own = {
+        'labels_down_4': scores(37.0, thin=8.0, large=91.0, boundary=17.0),
+        'labels_down_5': scores(36.0, thin=8.0, large=91.0, boundary=17.0),
+    }
+
     def train_all(folders, iterations, jobs):
         for folder in folders:
-            (folder / 'curve.json').write_text(json.dumps({iterations: scores(40.0)}))
+            one = own.get(folder.name, scores(40.0))
+            (folder / 'curve.json').write_text(json.dumps({iterations: one}))
 
     monkeypatch.setattr(camvid, 'train_all', train_all)
     names = ['reference', 'labels_down']
     text = findings.run(options('--work-dir', tmp_path, '--variants', *names, '--seeds', 4, 5))
     rows = table_cells(text)
     assert [row[1] for row in rows if row[0] == '8'] == ['as in the config', 'labels down-sampled']
+    assert [row[2:] for row in rows if row[0] == '8'] == [
+        ['40.00 ± 0.00', '', '', '', '', '', ''],
+        ['36.50 ± 0.50', '-1.20', '-3.50 ± 0.50', 'shows']
+        + ['-2.00 ± 0.00', '-3.00 ± 0.00', '+1.00 ± 0.00'],
+    ]
     assert (tmp_path / 'results.md').read_text() == text + '\n'
     kept = json.loads((tmp_path / 'results.json').read_text())
     assert kept['iterations'] == 200 and list(kept['scores']['labels_down']) == ['4', '5']
     assert cv2.imread(str(tmp_path / 'differences.png')) is not None
+
+
+def test_the_picture_shows_the_differences(tmp_path):
+    pictures = []
+    for gains in ((0.0, 4.0), (2.0, 4.0), (0.0, 1.0, 3.0, 4.0)):
+        seeds = range(len(gains))
+        trained = dict(
+            reference=dict.fromkeys(seeds, scores(40.0)),
+            labels_down={seed: scores(40.0 + gain) for seed, gain in zip(seeds, gains)},
+        )
+        findings.plot(findings.compare(trained), tmp_path / 'x.png')
+        pictures.append(cv2.imread(str(tmp_path / 'x.png')))
+    # another mean; of the same mean two more seeds
+    assert pictures[0].shape == pictures[1].shape == pictures[2].shape
+    assert (pictures[0] != pictures[1]).any() and (pictures[0] != pictures[2]).any()
