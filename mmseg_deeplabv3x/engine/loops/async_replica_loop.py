@@ -183,8 +183,7 @@ class AsyncReplicaLoop(IterBasedTrainLoop):
             while self._iter < self._max_iters and not self.stop_training:
                 self._iterate()
                 self._decide_current_val_interval()
-                if runner.val_loop is not None and self._validation_is_due():
-                    self._validate()
+                self._validate_if_due()
             runner.logger.info(account.summary())
         finally:
             self._holder.close()
@@ -281,6 +280,15 @@ class AsyncReplicaLoop(IterBasedTrainLoop):
         for hook in self.runner.hooks:
             if isinstance(hook, StopSignalHook):
                 hook.stop_if_told(self.runner, self._iter)
+
+    def _validate_if_due(self) -> None:
+        """Validate; again, if meanwhile the steps came to where the next validation is due."""
+        validated, loop = None, self.runner.val_loop
+        while loop is not None and self._validation_is_due() and self._iter != validated:
+            validated = self._iter
+            self._validate()
+            if self.stop_training:
+                break
 
     def _validate(self) -> None:
         """Validate a copy of the model, while the replicas go on with the model itself."""

@@ -319,16 +319,17 @@ def test_whose_running_statistics_the_model_gets(runner, how, expected):
 
 
 class Validation(BaseLoop):
-    """Of one image, until a step was taken meanwhile; keeps what it saw."""
+    """Of one image; the first until so many steps were taken meanwhile; keeps what it saw."""
 
-    def __init__(self, runner):
+    def __init__(self, runner, steps):
         self._runner, self.seen, self.dataloader = runner, [], [None]
+        self._until = 4 + steps
 
     def run(self):
         loop, model = self.runner.train_loop, self.runner.model
         before, trained, ends = weights_of(model), loop._model, time.monotonic() + 30
         self.seen.append((loop._iter, model is trained))
-        while self.seen == [(4, False)] and loop._steps == 4:
+        while self.seen == [(4, False)] and loop._steps < self._until:
             assert time.monotonic() < ends
             self.runner.call_hook('after_val_iter', batch_idx=0)
         assert torch.equal(weights_of(model), before) and model is self.runner.model
@@ -340,9 +341,11 @@ def weights_of(model):
     return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
 
 
-def test_a_validation_is_of_the_models_copy_and_steps_go_on(runner):
-    run = runner(val_interval=4)
-    validation = run._val_loop = Validation(run)
+@pytest.mark.parametrize('steps', [1, 4])  # 4: up to the next validation
+@pytest.mark.parametrize('max_iters', [8, 12])
+def test_a_validation_is_of_the_models_copy_and_steps_go_on(runner, steps, max_iters):
+    run = runner(val_interval=4, max_iters=max_iters)
+    validation = run._val_loop = Validation(run, steps)
 
     def script():
         replica = Scripted(run)
@@ -350,7 +353,7 @@ def test_a_validation_is_of_the_models_copy_and_steps_go_on(runner):
             replica.push(0.25)
 
     train(run, script)
-    assert validation.seen == [(4, False), (8, False)]
+    assert validation.seen == [(i, False) for i in range(4, max_iters + 1, 4)]
 
 
 @pytest.mark.parametrize(
