@@ -106,7 +106,9 @@ def metadata_of(
         normalise_inside=json.dumps(network.normalise_inside),
         output=network.output,
         align_corners=json.dumps(network.model.align_corners),
-        threshold=json.dumps(getattr(network.model.decode_head, 'threshold', None)),
+        threshold=json.dumps(
+            network.model.decode_head.threshold if network.model.out_channels == 1 else None
+        ),
         **numbers,
     )
 

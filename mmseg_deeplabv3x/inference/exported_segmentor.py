@@ -161,8 +161,10 @@ class ExportedSegmentor(BaseModel):
         self.decode_head = SimpleNamespace(threshold=meta['threshold'])
         self.dataset_meta = {key: meta[key] for key in ('classes', 'palette')}
         # one channel, cut at the threshold, also where the file holds both probabilities
-        sigmoid = self.output != 'classes' and self.decode_head.threshold is not None
-        self.out_channels = 1 if sigmoid else len(self.dataset_meta['classes'])
+        number = len(self.dataset_meta['classes'])
+        # of more channels, a head ignores its threshold, which older files name all the same
+        sigmoid = number <= 2 and self.decode_head.threshold is not None
+        self.out_channels = 1 if sigmoid and self.output != 'classes' else number
 
     def forward(
         self,

@@ -103,14 +103,16 @@ def prepare_coco_json(root: str = ROOT, sources: Sources = ()) -> str:
                 coco = kind()
                 coco.dataset = page
                 coco.createIndex()
-                names = {key: _label(item['name'], name) for key, item in coco.cats.items()}
+                names = {key: item['name'] for key, item in coco.cats.items()}
                 for item in page['annotations']:
                     region = item.get('segmentation')
                     if region and isinstance(region, list):
                         item['segmentation'] = [part for part in region if len(part) >= 6]
                         flat[_STRAY] += len(region) - len(item['segmentation'])
                     if item.get('segmentation'):
-                        labels.add(names[item['category_id']])
+                        category = item['category_id']
+                        names[category] = _label(names[category], name)
+                        labels.add(names[category])
                     elif not region:
                         flat['box'] += 1
                 for image in page['images']:

@@ -156,7 +156,7 @@ def listed_split(
 ) -> list[str | None] | None:
     """The split of each image by VOC's lists beside the folder, None for one in no list.
 
-    None in all if there is no ``train.txt`` or ``val.txt``, the lists that are ``needed``.
+    None in all if a list that is ``needed`` is not there.
     """
     folder = Path(os.path.abspath(images)).parent / VOC_LISTS
     lists = {split: folder / f'{split}.txt' for split in ('train', 'val', 'test')}
@@ -184,12 +184,14 @@ def _drawn_beside_test(
 ) -> tuple[list[str | None], str]:
     """Draw train and val of what no folder and no list says is ``test``; says how.
 
-    Beside a list ``test.txt``, of what ``train.txt`` names alone.
+    Beside a list ``test.txt``, of what ``train.txt`` names alone, where it is there.
     """
     splits, said = listed_split(images, names, ('train', 'test')), 'list says'
     if splits is None:
-        splits, said = _folder_splits(names), 'folder says'
-        splits = ['test' if split == 'test' else 'train' for split in splits]
+        listed = listed_split(images, names, ('test',)) or [None] * len(names)
+        said = 'list says' if 'test' in listed else 'folder says'
+        pairs = zip(listed, _folder_splits(names))
+        splits = ['test' if 'test' in pair else 'train' for pair in pairs]
     drawn = [i for i, split in enumerate(splits) if split == 'train'] or range(len(names))
     parts = draw_split([together[i] for i in drawn], holds[drawn], share, seed)
     for i, part in zip(drawn, parts):

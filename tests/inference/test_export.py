@@ -103,6 +103,12 @@ def test_a_file_gives_the_same_logits_at_every_size(exported, loaded):
             assert error < 1e-5
 
 
+def test_a_threshold_is_of_one_channel_alone(loaded, monkeypatch):
+    monkeypatch.setattr(loaded.model.decode_head, 'threshold', 0.5)
+    network = ExportableSegmentor(loaded.model)
+    assert metadata_of(network, loaded.classes, loaded.palette)['threshold'] == 'null'
+
+
 def test_a_file_says_what_it_holds(exported, loaded):
     meta = Runtime(exported).metadata
     assert tuple(json.loads(meta['classes'])) == loaded.classes

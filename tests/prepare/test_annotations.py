@@ -161,7 +161,7 @@ def test_what_is_no_name_of_a_class_is_refused(labelme, write, run, tmp_path, la
     expected = f'^a.json has the label {said}; expected the name of a class.$'
     with pytest.raises(ValueError, match=expected):
         run(prepare_labelme)
-    page = coco([])
+    page = coco([dict(category_id=3, segmentation=[polygon(2, 2, 11, 11)])])
     page['categories'][0]['name'] = label
     write('a.json', page)
     with pytest.raises(ValueError, match=expected):

@@ -133,6 +133,16 @@ def test_a_list_of_test_images_is_kept_out_of_the_draw(own_data):
     assert make(root='data/none', val_share=0.4).counts == dict(train=3, val=2)
 
 
+def test_a_list_of_test_images_alone_is_kept_out_of_the_draw(own_data):
+    folder = own_data / 'ImageSets/Segmentation'
+    folder.mkdir(parents=True)
+    (folder / 'test.txt').write_text('c_1\nc_2\n')
+    made = make()
+    assert made.counts == dict(train=7, val=2, test=2)
+    assert made.said[0].endswith(', drawn with seed 0, test as its list says.')
+    assert (own_data / 'data/my/test.txt').read_text() == 'c_1.jpg\nc_2.jpg\n'
+
+
 def test_a_labelmap_beside_the_masks_is_taken(own_data):
     (own_data / 'labelmap.txt').write_text('sky:1,1,1::\nroad:2,2,2::\nvoid:3,3,3::\n')
     made = make()

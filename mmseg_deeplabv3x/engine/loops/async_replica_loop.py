@@ -136,7 +136,8 @@ class AsyncReplicaLoop(IterBasedTrainLoop):
 
     def _replicate(self, address: str) -> None:
         # whole lines: the replicas of a machine may end at the same time, with one terminal
-        sys.stderr.reconfigure(line_buffering=True, write_through=False)
+        if hasattr(sys.stderr, 'reconfigure'):  # unless another stream took its place
+            sys.stderr.reconfigure(line_buffering=True, write_through=False)
         store, model, taken = connect(address), self.runner.model, deque()
         link, told = join(store, settings_of(self.runner.cfg))
         seed, wrapper = told['seed'], self.runner.optim_wrapper
