@@ -64,7 +64,9 @@ class StopSignalHook(Hook):
 
     def after_val_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         """The same, if this process is the only one."""
-        if self._group is None:
+        loop = getattr(runner, '_train_loop', None)  # as it is: the property would build one
+        # AsyncReplicaLoop asks for itself: here the runner has a copy of its model
+        if self._group is None and getattr(loop, '_model', None) is None:
             self.stop_if_told(runner, runner.iter)
 
     def stop_if_told(self, runner: Runner, iteration: int) -> None:

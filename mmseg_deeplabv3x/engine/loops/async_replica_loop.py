@@ -138,7 +138,17 @@ class AsyncReplicaLoop(IterBasedTrainLoop):
         # whole lines: the replicas of a machine may end at the same time, with one terminal
         if hasattr(sys.stderr, 'reconfigure'):  # unless another stream took its place
             sys.stderr.reconfigure(line_buffering=True, write_through=False)
-        store, model, taken = connect(address), self.runner.model, deque()
+        store = connect(address)
+        try:
+            self._compute(store)
+        except (ConnectionLost, torch.distributed.DistError) as error:
+            raise SystemExit(
+                f'A replica ends, since its holder at {address} is gone. The training goes on when '
+                'it is started again with --resume.'
+            ) from error
+
+    def _compute(self, store: torch.distributed.Store) -> None:
+        model, taken = self.runner.model, deque()
         link, told = join(store, settings_of(self.runner.cfg))
         seed, wrapper = told['seed'], self.runner.optim_wrapper
         wrapper.update_params = torch.Tensor.backward  # the gradient alone, no step
@@ -159,20 +169,15 @@ class AsyncReplicaLoop(IterBasedTrainLoop):
             return dict(batch=number, images=images, outputs=outputs)
 
         model.train()
-        try:
-            work(link, model, gradient, self._dtype)
-        except (ConnectionLost, torch.distributed.DistError) as error:
-            raise SystemExit(
-                f'A replica ends, since its holder at {address} is gone. The training goes on when '
-                'it is started again with --resume.'
-            ) from error
+        work(link, model, gradient, self._dtype)
 
     def _hold(self) -> None:
         runner = self.runner
+        # before hooks: one may validate and save
+        account = self._account = self._account or Account(self._iter)
         runner.call_hook('before_train')
         runner.call_hook('before_train_epoch')
         self._state = FlatState(runner.model)
-        account = self._account = self._account or Account(self._iter)
         seed, left = self.dataloader.sampler.seed, sorted(account.left)
         welcome = dict(seed=seed, start=account.start, left=left)
         refuses = partial(differing_setting, settings_of(runner.cfg))
@@ -183,7 +188,6 @@ class AsyncReplicaLoop(IterBasedTrainLoop):
         try:
             while self._iter < self._max_iters and not self.stop_training:
                 self._iterate()
-                self._decide_current_val_interval()
                 self._validate_if_due()
             runner.logger.info(account.summary())
         finally:
@@ -207,6 +211,7 @@ class AsyncReplicaLoop(IterBasedTrainLoop):
             self._processes.check(len(self._holder.replicas))
             self._stop_if_told()
         self._arrived.remove(replica)
+        self._account.done(replica.head['batch'])
         outputs = self._step(replica)
         self._send_weights(replica, self._iter + 1)  # before hooks, which may take long
         images = replica.head['images']
@@ -216,6 +221,7 @@ class AsyncReplicaLoop(IterBasedTrainLoop):
             'after_train_iter', batch_idx=self._iter, data_batch=batch, outputs=outputs
         )
         self._iter += 1
+        self._decide_current_val_interval()
 
     def _step(self, replica: Replica) -> dict[str, torch.Tensor]:
         wrapper, state, age = self.runner.optim_wrapper, self._state, self._iter - replica.version
@@ -250,7 +256,6 @@ class AsyncReplicaLoop(IterBasedTrainLoop):
                 break
             event, replica = happened
             if event == 'gradient':
-                self._account.arrived(replica.head['batch'])
                 self._arrived.append(replica)
                 self._arrived.sort(key=lambda other: other.version)
             elif event == 'joined':
@@ -267,6 +272,7 @@ class AsyncReplicaLoop(IterBasedTrainLoop):
             if age <= bound:
                 break
             del self._arrived[0]
+            self._account.done(replica.head['batch'])
             self._account.dropped += 1
             dropped = f'a gradient {age} steps old is dropped, {self._account.dropped} in all.'
             self.runner.logger.warning(f'{replica.name}: {dropped}')
@@ -330,16 +336,19 @@ class _LoopHook(Hook):
         checkpoint['meta']['async_replicas'] = dict(self.loop._account.state(), batch_size=size)
 
     def after_load_checkpoint(self, runner, checkpoint) -> None:
-        saved = checkpoint.get('meta', {}).get('async_replicas')
-        if saved and runner._resume:
-            size = self.loop.dataloader.batch_size
+        if not runner._resume:
+            return
+        meta, size = checkpoint.get('meta', {}), self.loop.dataloader.batch_size
+        if saved := meta.get('async_replicas'):
             was = saved.pop('batch_size', size)
-            if was != size:  # go on at the image, as ExactResumeHook has it
-                left = len(saved['left'])
-                saved.update(start=-(-saved['start'] * was // size), left=())
+            if was != size:  # go on at the first batch of new images
+                dealt, left = saved['start'] * was, len(saved['left']) * was
+                saved.update(start=-(-dealt // size), left=())
                 runner.logger.warning(
-                    f'Batches are of {size} images, and were of {was}: the data goes on after the '
-                    f'{saved["start"] * size} images that were dealt out. Of these, {left * was} '
-                    'had not arrived and are left out.'
+                    f'Batches are of {size} images, and were of {was}: {dealt} images were dealt '
+                    f'out, and the data goes on at image {saved["start"] * size}. Of the former, '
+                    f'{left} had not arrived and are left out.'
                 )
             self.loop._account = Account(**saved)
+        elif seen := meta.get('exact_resume', {}).get('seen'):  # of a synchronous training
+            self.loop._account = Account(-(-seen // size))

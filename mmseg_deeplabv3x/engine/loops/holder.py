@@ -45,8 +45,8 @@ class Account:
         """The arguments that make an equal one."""
         return dict(vars(self), left=sorted(self.left), steps=dict(self.steps))
 
-    def arrived(self, batch: int) -> None:
-        """Its gradient is there, whatever comes of it."""
+    def done(self, batch: int) -> None:
+        """Its gradient was taken, or dropped."""
         self.left.update(range(self.start, batch))
         self.left.discard(batch)
         self.start = max(self.start, batch + 1)
@@ -141,6 +141,8 @@ class Holder:
     def close(self) -> None:
         """Tell all replicas that it is over; one that is hung is not waited for."""
         self._closed.set()
+        while not self._events.empty():  # who has just joined is told as well
+            self.next_event(0.0)
         ends = time.monotonic() + LAST_SECONDS
         for replica in self.replicas.values():
             replica.go_on.put(False)
@@ -162,10 +164,11 @@ class Holder:
                 asks = json.loads(self._store.get(f'join/{number}'))
                 name = f'Replica {number} ({asks["where"]})'
                 refused = self._refuses(asks['settings'])
+                if refused:
+                    self._logger.warning(f'{name} is turned away: {refused}')
                 told = dict(self._welcome, refused=refused)
                 self._store.set(f'answer/{number}', json.dumps(told))
                 if refused:
-                    self._logger.warning(f'{name} is turned away: {refused}')
                     continue
                 replica = Replica(number, name, *self._state.empty())
                 replica.thread = threading.Thread(
@@ -184,6 +187,8 @@ class Holder:
             return
         self._links.append(link)
         self._events.put(('joined', replica))
+        if self._closed.is_set():  # it came as all was told that it is over
+            replica.go_on.put(False)
         try:
             while replica.go_on.get():
                 link.send_object(True)

@@ -78,6 +78,15 @@ def test_a_validation_is_left_and_what_is_saved_already_is_not_saved_again(stop,
     assert runner.recorder.saved is None
 
 
+def test_a_copy_of_the_model_in_validation_is_not_saved(stop, runner):
+    runner._train_loop = SimpleNamespace(_model='the one in training')  # AsyncReplicaLoop
+    os.kill(os.getpid(), signal.SIGTERM)
+    stop.after_val_iter(runner, 0)
+    assert runner.recorder.saved is None
+    with pytest.raises(SystemExit):
+        stop.after_train_iter(runner, 1)
+
+
 def test_the_signals_are_given_back(runner):
     before = [signal.getsignal(number) for number in SIGNALS]
     hook = StopSignalHook()

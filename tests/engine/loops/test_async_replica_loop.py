@@ -183,6 +183,28 @@ def test_a_gradient_waits_until_the_slow_replica_is_in_the_bound(runner, tmp_pat
     assert 'most 2;' in log(tmp_path) and 'gradients dropped: 0.' in log(tmp_path)
 
 
+def test_a_gradient_that_waits_is_dealt_out_again_after_a_checkpoint(runner, tmp_path):
+    run = runner(max_staleness=1, stale='wait', max_iters=3)
+
+    def script():
+        slow, fast = Scripted(run), Scripted(run)
+        slow.pull()
+        for _ in range(2):
+            fast.pull()
+            fast.push()
+        ends = time.monotonic() + 60
+        while not run.train_loop._arrived:  # the second, whose step would be too many for the slow
+            assert time.monotonic() < ends
+            time.sleep(0.01)
+        slow.batch = 2
+        slow.push()
+        slow.pull()
+
+    train(run, script)
+    meta = torch.load(tmp_path / 'iter_2.pth', weights_only=False)['meta']['async_replicas']
+    assert (meta['start'], meta['left']) == (3, [1])
+
+
 def test_a_hung_replica_is_not_waited_for(runner, tmp_path, monkeypatch):
     monkeypatch.setattr(holder, 'HUNG_SECONDS', 0.5)
     run = runner(max_staleness=1, stale='wait')
@@ -292,11 +314,33 @@ def test_with_another_batch_size_the_data_goes_on_at_the_image(runner, tmp_path)
     told = []
     play(runner(), [0, 1, 2, 3, 5, 6, 9, 8])
     changes = {'load_from': str(tmp_path / 'iter_8.pth'), 'resume': True}
-    play(runner({**changes, 'train_dataloader.batch_size': 4}, max_iters=10), [5, 6])
-    assert told == [(0, []), (5, [])]
+    play(runner({**changes, 'train_dataloader.batch_size': 8}, max_iters=10), [3, 4])
+    assert told == [(0, []), (3, [])]
     logs = ''.join(path.read_text() for path in tmp_path.glob('*/*.log'))
-    assert 'Batches are of 4 images, and were of 2: the data goes on after the 20 images' in logs
-    assert 'Of these, 4 had not arrived and are left out.' in logs
+    assert 'Batches are of 8 images, and were of 2: 20 images were dealt out, and the data' in logs
+    assert 'goes on at image 24. Of the former, 4 had not arrived and are left out.' in logs
+
+
+def test_a_synchronous_training_goes_on_at_its_images(runner, tiny_config, tmp_path):
+    """Also where the first thing is a validation that was cut short, and its result is saved."""
+    stock = Config.fromfile(tiny_config('of_validation'))
+    changes = {name: stock[name] for name in ('val_cfg', 'val_dataloader', 'val_evaluator')}
+    changes['custom_hooks'] = [dict(type='ExactResumeHook')]
+    loop = dict(type='IterBasedTrainLoop', max_iters=4, val_interval=4)
+    runner({**changes, 'train_cfg': loop}).train()
+    changes['default_hooks.checkpoint.save_best'] = 'mIoU'
+    changes |= {'load_from': str(tmp_path / 'iter_4.pth'), 'resume': True}
+    run = runner({**changes, 'train_dataloader.batch_size': 4}, max_iters=6, val_interval=4)
+    told = []
+
+    def script():
+        replica = Scripted(run)
+        told.append((replica.told['start'], replica.told['left']))
+        while replica.pull():
+            replica.push()
+
+    train(run, script)
+    assert told == [(2, [])] and list(tmp_path.glob('best_mIoU_iter_4.pth'))
 
 
 @pytest.mark.parametrize('how, expected', [('mean', 2.0), ('first', 1.0)])
@@ -354,6 +398,19 @@ def test_a_validation_is_of_the_models_copy_and_steps_go_on(runner, steps, max_i
 
     train(run, script)
     assert validation.seen == [(i, False) for i in range(4, max_iters + 1, 4)]
+
+
+def test_a_shorter_interval_holds_from_the_step_on_that_it_begins_at(runner):
+    run = runner(val_interval=4, max_iters=10, dynamic_intervals=[(6, 2)])
+    validation = run._val_loop = Validation(run, 2)
+
+    def script():
+        replica = Scripted(run)
+        while replica.pull():
+            replica.push(0.25)
+
+    train(run, script)
+    assert validation.seen == [(i, False) for i in (4, 6, 8, 10)]
 
 
 @pytest.mark.parametrize(

@@ -153,7 +153,7 @@ def test_an_end_that_does_not_come_is_waited_for_a_while(store, monkeypatch):
 
 
 def test_once_they_have_met_silence_may_last_longer(store, monkeypatch):
-    monkeypatch.setattr(module, 'MEETING', timedelta(seconds=3))
+    monkeypatch.setattr(module, 'MEETING', timedelta(seconds=5))
     one, other = both_ends(store)
-    threading.Timer(4.5, one.send, args=[torch.ones(3)]).start()
+    threading.Timer(6.5, one.send, args=[torch.ones(3)]).start()
     assert torch.equal(other.receive(torch.zeros(3)), torch.ones(3))

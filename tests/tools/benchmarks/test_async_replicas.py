@@ -45,7 +45,7 @@ def test_one_draw_for_all_runs():
 @pytest.mark.slow
 def test_measured_and_modelled_side_by_side(tmp_path, table_cells):
     path = tmp_path / 'a.json'
-    small = ('--parameters', 1e5, '--seconds', 0.1, '--steps', 8, '--json', path)
+    small = ('--parameters', 1e5, '--seconds', 0.5, '--steps', 8, '--json', path)
     text = async_replicas.run(arguments('--replicas', 1, 2, '--model', 4, *small))
     titles, *rows = table_cells(text)
     assert [row[0] for row in rows[:3]] == ['1', '2', '4'] and titles[0] == 'replicas'
