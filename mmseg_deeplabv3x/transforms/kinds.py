@@ -58,9 +58,8 @@ def replace_steps(pipeline: Sequence, replace: Callable[[dict], dict | None]) ->
             step = replace_steps(step, replace)
         elif 'transforms' in step:
             inner = step['transforms']
-            inner = (
-                [inner] if isinstance(inner, Mapping) else inner
-            )  # as mmcv's RandomApply takes it
+            if isinstance(inner, Mapping):  # mmcv's RandomApply takes one, too
+                inner = [inner]
             step = dict(step, transforms=replace_steps(inner, replace))
         else:
             step = replace(step)

@@ -336,19 +336,6 @@ class _LoopHook(Hook):
         checkpoint['meta']['async_replicas'] = dict(self.loop._account.state(), batch_size=size)
 
     def after_load_checkpoint(self, runner, checkpoint) -> None:
-        if not runner._resume:
-            return
-        meta, size = checkpoint.get('meta', {}), self.loop.dataloader.batch_size
-        if saved := meta.get('async_replicas'):
-            was = saved.pop('batch_size', size)
-            if was != size:  # go on at the first batch of new images
-                dealt, left = saved['start'] * was, len(saved['left']) * was
-                saved.update(start=-(-dealt // size), left=())
-                runner.logger.warning(
-                    f'Batches are of {size} images, and were of {was}: {dealt} images were dealt '
-                    f'out, and the data goes on at image {saved["start"] * size}. Of the former, '
-                    f'{left} had not arrived and are left out.'
-                )
-            self.loop._account = Account(**saved)
-        elif seen := meta.get('exact_resume', {}).get('seen'):  # of a synchronous training
-            self.loop._account = Account(-(-seen // size))
+        if runner._resume:
+            size, meta = self.loop.dataloader.batch_size, checkpoint.get('meta', {})
+            self.loop._account = Account.saved_in(meta, size, runner.logger)

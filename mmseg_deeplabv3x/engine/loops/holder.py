@@ -41,6 +41,26 @@ class Account:
         self.start, self.left = start, set(left)
         self.steps, self.dropped = Counter(steps), dropped
 
+    @classmethod
+    def saved_in(cls, meta: Mapping, size: int, logger: logging.Logger) -> 'Account | None':
+        """That of a checkpoint, for batches of ``size`` images; None if it has none.
+
+        Batches of another size begin at the first that holds no image which was dealt out.
+        """
+        if saved := dict(meta.get('async_replicas') or {}):
+            was = saved.pop('batch_size', size)
+            if was != size:
+                dealt, left = saved['start'] * was, len(saved['left']) * was
+                saved.update(start=-(-dealt // size), left=())
+                logger.warning(
+                    f'Batches are of {size} images, and were of {was}: {dealt} images were dealt '
+                    f'out, and the data goes on at image {saved["start"] * size}. Of the former, '
+                    f'{left} had not arrived and are left out.'
+                )
+            return cls(**saved)
+        seen = meta.get('exact_resume', {}).get('seen')  # of a synchronous training
+        return cls(-(-seen // size)) if seen else None
+
     def state(self) -> dict:
         """The arguments that make an equal one."""
         return dict(vars(self), left=sorted(self.left), steps=dict(self.steps))

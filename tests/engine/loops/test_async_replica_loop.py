@@ -280,41 +280,34 @@ def test_a_replica_of_another_config_is_turned_away(runner, tmp_path):
     )
 
 
-def test_what_was_left_at_a_checkpoint_is_dealt_out_after_it(runner, tmp_path):
-    def play(run, batches):
-        def script():
-            replica = Scripted(run)
-            told.append((replica.told['start'], replica.told['left']))
-            for replica.batch in batches:
-                replica.pull()
-                replica.push()
-            replica.pull()
-
-        train(run, script)
-
+def play(run, batches):
+    """Train with one replica that pushes these batches; what it was told to begin with."""
     told = []
-    play(runner(), [0, 1, 2, 3, 5, 6, 9, 8])
+
+    def script():
+        replica = Scripted(run)
+        told.extend((replica.told['start'], replica.told['left']))
+        for replica.batch in batches:
+            replica.pull()
+            replica.push()
+        replica.pull()
+
+    train(run, script)
+    return tuple(told)
+
+
+def test_what_was_left_at_a_checkpoint_is_dealt_out_after_it(runner, tmp_path):
+    told = [play(runner(), [0, 1, 2, 3, 5, 6, 9, 8])]
     again = runner({'load_from': str(tmp_path / 'iter_8.pth'), 'resume': True}, max_iters=10)
-    play(again, [4, 7])
+    told.append(play(again, [4, 7]))
     assert told == [(0, []), (10, [4, 7])]
 
 
-def test_with_another_batch_size_the_data_goes_on_at_the_image(runner, tmp_path):
-    def play(run, batches):
-        def script():
-            replica = Scripted(run)
-            told.append((replica.told['start'], replica.told['left']))
-            for replica.batch in batches:
-                replica.pull()
-                replica.push()
-            replica.pull()
-
-        train(run, script)
-
-    told = []
-    play(runner(), [0, 1, 2, 3, 5, 6, 9, 8])
+def test_with_another_batch_size_no_image_is_dealt_out_twice(runner, tmp_path):
+    told = [play(runner(), [0, 1, 2, 3, 5, 6, 9, 8])]
     changes = {'load_from': str(tmp_path / 'iter_8.pth'), 'resume': True}
-    play(runner({**changes, 'train_dataloader.batch_size': 8}, max_iters=10), [3, 4])
+    again = runner({**changes, 'train_dataloader.batch_size': 8}, max_iters=10)
+    told.append(play(again, [3, 4]))
     assert told == [(0, []), (3, [])]
     logs = ''.join(path.read_text() for path in tmp_path.glob('*/*.log'))
     assert 'Batches are of 8 images, and were of 2: 20 images were dealt out, and the data' in logs
