@@ -33,10 +33,16 @@ def test_every_row_is_trained_by_default_and_its_reference_comes_first():
     assert set(options().variants) <= set(VARIANTS)
     firsts = {}
     for finding in findings.FINDINGS:
-        firsts.setdefault(finding.table, finding)
-    assert {table: first.miou for table, first in firsts.items()} == dict.fromkeys(
-        (5, 8, 9, 10), 77.21
+        firsts.setdefault((finding.table, finding.rate), finding)
+    assert {key: first.miou for key, first in firsts.items()} == dict.fromkeys(
+        [(5, 0.05), (8, 0.05), (8, 0.007), (9, 0.05), (10, 0.05)], 77.21
     )
+
+
+def test_the_rates_are_those_of_the_trainings():
+    for finding in findings.FINDINGS:
+        cfg = VARIANTS[finding.variant](None)
+        assert cfg.optim_wrapper.optimizer.lr == finding.rate, finding
 
 
 @pytest.mark.parametrize(
@@ -60,6 +66,8 @@ def test_differences_are_those_of_the_same_seed():
         'reference': {0: scores(40.0), 1: scores(50.0)},
         'no_aspp': {0: scores(39.0, thin=8.0), 1: scores(47.0, large=86.0)},
         'trained_at_8': {0: scores(41.0, boundary=23.0), 1: scores(51.0, boundary=23.0)},
+        'rate_paper': {0: scores(30.0), 1: scores(31.0)},
+        'bn_frozen': {0: scores(25.0), 1: scores(28.0)},
     }
     lines = {
         (line['finding'].table, line['finding'].change): line for line in findings.compare(trained)
@@ -74,6 +82,10 @@ def test_differences_are_those_of_the_same_seed():
     line = lines[10, 'trained at 8, evaluated at 16']
     assert line['differences']['boundary'] == [3.0, 3.0]
     assert not any(table == 9 and 'batch of 2' in change for table, change in lines)
+    assert lines[8, 'rate of 0.007']['reference']
+    line = lines[8, 'rate of 0.007, BN frozen']  # not with the row of the other rate
+    assert line['differences']['mIoU'] == [-5.0, -3.0]
+    assert line['published'] == pytest.approx(75.95 - 77.21)
 
 
 def test_tables_json_and_a_picture(tmp_path, monkeypatch, table_cells):
