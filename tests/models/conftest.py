@@ -5,6 +5,7 @@ import torch
 from mmengine.config import ConfigDict
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
+from torch import distributed
 from torch.nn.modules.batchnorm import _BatchNorm
 
 import mmseg_deeplabv3x  # noqa: F401
@@ -34,6 +35,15 @@ def build():
         return module
 
     return build
+
+
+@pytest.fixture
+def one_process(tmp_path):
+    """A group of one process."""
+    store = distributed.FileStore(str(tmp_path / 'store'), 1)
+    distributed.init_process_group('gloo', store=store, rank=0, world_size=1)
+    yield
+    distributed.destroy_process_group()
 
 
 @pytest.fixture

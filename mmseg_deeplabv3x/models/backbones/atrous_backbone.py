@@ -9,6 +9,7 @@ from mmseg.registry import MODELS
 from torch import Tensor
 
 from ... import atrous
+from ..layers.surgery import call_activations_of_sync_bn
 from ..published_weights import PublishedWeightsMixin, naming_file
 from .exactness import check_exact
 from .strided_layers import FINEST, find_strides, has_same_padding, replace_layers, set_multi_grid
@@ -123,7 +124,12 @@ class AtrousBackbone(PublishedWeightsMixin, BaseModule):
         self.network.__dict__.pop('_params_init_info', None)
 
     def train(self, mode: bool = True) -> 'AtrousBackbone':
-        """Set training or evaluation mode; what the wrapped network freezes stays frozen."""
+        """Set training or evaluation mode; what the wrapped network freezes stays frozen.
+
+        The runner comes here after it has converted BN to SyncBN, which leaves timm's activations
+        uncalled: now they are called again.
+        """
+        call_activations_of_sync_bn(self.network)
         self.training = mode
         self.network.train(mode)
         return self

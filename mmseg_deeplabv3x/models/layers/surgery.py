@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable
 
+import mmcv.ops
 import torch
 from mmseg.models.backbones.resnet import BasicBlock
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.utils import _pair
 
@@ -12,6 +13,8 @@ from ...atrous import UnitPlan
 from .atrous_window import AtrousWindow
 from .valid_tap_conv import ValidTapConv2d
 
+# mmcv's SyncBN is none of PyTorch's.
+BATCH_NORMS = (_BatchNorm, mmcv.ops.SyncBatchNorm)
 # Others, such as those that standardise their weights, are no linear functions of them.
 _LINEAR = {nn.Conv2d.forward, ValidTapConv2d.forward, AtrousWindow.forward}
 
@@ -69,6 +72,36 @@ def speed_up_convs(network: nn.Module) -> None:
             if module not in ours:
                 ours[module] = rebuild(ValidTapConv2d, module)
             network.set_submodule(name, ours[module])
+
+
+class _CallsChildren:
+    """A BN whose activation is inside: timm's ``BatchNormAct2d``, converted to SyncBN."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = super().forward(x)
+        for child in self.children():  # dropout, activation
+            x = child(x)
+        return x
+
+
+class SyncBatchNormAct(_CallsChildren, nn.SyncBatchNorm):
+    """PyTorch's."""
+
+
+class MMSyncBatchNormAct(_CallsChildren, mmcv.ops.SyncBatchNorm):
+    """mmcv's."""
+
+
+def call_activations_of_sync_bn(network: nn.Module) -> None:
+    """Let every SyncBN that holds an activation call it.
+
+    mmengine's and PyTorch's conversion of BN to SyncBN keep the activation inside timm's BN as a
+    child that is never called: the network then computes something else, and nothing says so.
+    """
+    kinds = {nn.SyncBatchNorm: SyncBatchNormAct, mmcv.ops.SyncBatchNorm: MMSyncBatchNormAct}
+    for name, layer in list(network.named_modules()):
+        if type(layer) in kinds and any(True for _ in layer.children()):
+            network.set_submodule(name, rebuild(kinds[type(layer)], layer))
 
 
 @torch.no_grad()

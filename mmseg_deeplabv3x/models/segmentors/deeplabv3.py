@@ -11,11 +11,10 @@ from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
 from torch import Tensor
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from ... import atrous
 from ...losses.upsampled_loss_mixin import check_softmax
-from ..layers.surgery import speed_up_convs
+from ..layers.surgery import BATCH_NORMS, speed_up_convs
 from ..published_weights import PublishedWeightsMixin
 from .fast_prediction import FastPredictionMixin
 
@@ -135,7 +134,7 @@ class DeepLabV3(PublishedWeightsMixin, FastPredictionMixin, EncoderDecoder):
                 head.set_output_stride(self.output_stride)
         if self.freeze_bn:
             for module in self.modules():
-                if isinstance(module, _BatchNorm):
+                if isinstance(module, BATCH_NORMS):
                     module.eval().requires_grad_(False)
         return self
 

@@ -6,9 +6,12 @@ import warnings
 
 import pytest
 import torch
+from mmengine.model import convert_sync_batchnorm
 from mmseg.registry import MODELS
-from torch import distributed, nn
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
+
+from mmseg_deeplabv3x.models.layers.surgery import rebuild
 
 BN = dict(type='BN')
 STDC = dict(
@@ -174,25 +177,40 @@ def test_out_indices_and_activation_checkpointing(build):
     torch.testing.assert_close(gradients[1], gradients[0])
 
 
-def test_under_ddp_with_batches_of_all_processes(build, tmp_path):
+def test_under_ddp_with_batches_of_all_processes(build, one_process):
     net = atrous(build, EXACT['resnet_v1d'], output_stride=16)
     alone = copy.deepcopy(net)
     image = torch.randn(2, 3, 65, 64)
-    store = distributed.FileStore(str(tmp_path / 'store'), 1)
-    distributed.init_process_group('gloo', store=store, rank=0, world_size=1)
-    try:
-        parallel = DistributedDataParallel(net)
-        net.set_output_stride(8)
-        maps = parallel(image)
-        sum(x.mean() for x in maps).backward()
-    finally:
-        distributed.destroy_process_group()
+    parallel = DistributedDataParallel(net)
+    net.set_output_stride(8)
+    maps = parallel(image)
+    sum(x.mean() for x in maps).backward()
     alone.set_output_stride(8)
     sum(x.mean() for x in alone(image)).backward()
     for found, expected in zip(net.parameters(), alone.parameters()):
         torch.testing.assert_close(found.grad, expected.grad)
     nn.SyncBatchNorm.convert_sync_batchnorm(net)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in net.network.modules())
+
+
+class BNAct(nn.BatchNorm2d):
+    """As timm's: the activation is a child of the BN."""
+
+    def forward(self, x):
+        return self.act(super().forward(x))
+
+
+@torch.no_grad()
+def test_an_activation_inside_bn_stays_when_the_runner_converts_it(build):
+    net = atrous(build, EXACT['resnet18'])
+    inside = rebuild(BNAct, net.layer2[0].bn1)
+    inside.act = nn.Hardtanh(-0.1, 0.1)
+    net.layer2[0].bn1 = inside
+    image = torch.randn(1, 3, 65, 64)
+    expected = net(image)
+    converted = convert_sync_batchnorm(net).eval()
+    assert not any(isinstance(layer, nn.BatchNorm2d) for layer in converted.modules())
+    assert all(map(torch.equal, as_tuple(converted(image)), as_tuple(expected)))
 
 
 @pytest.mark.parametrize('copied', [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])

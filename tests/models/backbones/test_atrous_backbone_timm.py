@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from mmengine.model import convert_sync_batchnorm
 from mmseg.registry import MODELS
 from torch import nn
 
@@ -261,3 +262,14 @@ def test_padding_that_depends_on_the_size_goes_to_openvino(wrapped, output_strid
 class LastMap(nn.Module):
     def forward(self, maps):
         return maps[-1]
+
+
+@pytest.mark.parametrize('name', ['tf_efficientnet_lite0', 'mobilenetv3_small_100'])
+@torch.no_grad()
+def test_the_activations_stay_when_the_runner_converts_bn_to_sync_bn(wrapped, name):
+    net, _ = wrapped(name)
+    image = torch.randn(1, 3, 65, 65)
+    expected = net(image)
+    converted = convert_sync_batchnorm(net, 'torch').eval()
+    assert not any(isinstance(layer, nn.BatchNorm2d) for layer in converted.modules())
+    assert all(map(torch.equal, converted(image), expected))

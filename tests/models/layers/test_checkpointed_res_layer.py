@@ -8,7 +8,6 @@ import torch
 from mmseg.models.backbones import resnet
 from mmseg.models.backbones.resnet import BasicBlock, Bottleneck
 from mmseg.models.utils import ResLayer
-from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
 from mmseg_deeplabv3x.models.layers.checkpointed_res_layer import CheckpointedResLayer
@@ -79,14 +78,9 @@ def test_compiled():
     torch.testing.assert_close(found, train(theirs))
 
 
-def test_under_ddp(tmp_path):
-    store = distributed.FileStore(str(tmp_path / 'store'), 1)
-    distributed.init_process_group('gloo', store=store, rank=0, world_size=1)
-    try:
-        theirs, ours = layers()
-        found = train(ours, run=DistributedDataParallel(ours))
-    finally:
-        distributed.destroy_process_group()
+def test_under_ddp(one_process):
+    theirs, ours = layers()
+    found = train(ours, run=DistributedDataParallel(ours))
     torch.testing.assert_close(found, train(theirs), rtol=0, atol=0)
 
 

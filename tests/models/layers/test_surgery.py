@@ -5,9 +5,14 @@ import pickle
 
 import pytest
 import torch
+from mmengine.model import convert_sync_batchnorm
 from torch import nn
 
-from mmseg_deeplabv3x.models.layers.surgery import fuse_conv_bn, rebuild
+from mmseg_deeplabv3x.models.layers.surgery import (
+    call_activations_of_sync_bn,
+    fuse_conv_bn,
+    rebuild,
+)
 
 
 class Doubled(nn.BatchNorm2d):
@@ -90,3 +95,29 @@ def test_bn_behind_anything_else_stays(fused):
     assert fused(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.BatchNorm2d(4)) == 1
     assert fused(StandardisedConv(3, 4, 3), nn.BatchNorm2d(4)) == 1
     assert fused(nn.BatchNorm2d(3), nn.Conv2d(3, 4, 3), BNAct(4), nn.BatchNorm2d(4)) == 2
+
+
+# ---- call_activations_of_sync_bn
+
+
+@pytest.mark.parametrize('implementation', ['torch', 'mmcv'])
+def test_a_bn_with_an_activation_inside_may_become_sync_bn(one_process, implementation):
+    bns = BNAct(4), nn.BatchNorm2d(4)
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Sequential(*bns)).eval()
+    nn.init.normal_(bns[0].bias)
+    image = torch.randn(2, 3, 9, 9)
+    parameters = dict(net.named_parameters())
+    with torch.no_grad():
+        expected = net(image)
+        converted = convert_sync_batchnorm(net, implementation).eval()
+        assert not torch.equal(converted(image), expected)
+        for _ in range(2):  # the second time nothing is left to do
+            call_activations_of_sync_bn(converted)
+            layers = list(converted.modules())
+            assert torch.equal(converted(image), expected)
+        call_activations_of_sync_bn(converted)
+        assert all(a is b for a, b in zip(converted.modules(), layers, strict=True))
+    found = dict(converted.named_parameters())
+    assert list(found) == list(parameters)
+    assert all(found[name] is parameters[name] for name in found)
+    assert not any(isinstance(layer, nn.BatchNorm2d) for layer in layers)

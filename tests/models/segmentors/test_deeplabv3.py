@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
+from mmengine.model import convert_sync_batchnorm
 from mmengine.runner.checkpoint import load_state_dict
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
@@ -122,6 +123,16 @@ def test_freeze_bn_freezes_statistics_and_affine_parameters_of_every_bn(segmento
         for key in (k for k in after if k.startswith(name + '.')):
             assert torch.equal(after[key], before[key]), key
     assert not torch.equal(after['backbone.conv1.weight'], before['backbone.conv1.weight'])
+
+
+@pytest.mark.parametrize('implementation', ['torch', 'mmcv'])
+def test_frozen_bn_stays_frozen_as_sync_bn(segmentor, one_process, implementation):
+    model = segmentor(freeze_bn=True)
+    bns = sum(isinstance(module, _BatchNorm) for module in model.modules())
+    model = convert_sync_batchnorm(model, implementation).train()
+    norms = [m for m in model.modules() if type(m).__name__ == 'SyncBatchNorm']
+    assert len(norms) == bns > 10
+    assert not any(norm.training or norm.weight.requires_grad for norm in norms)
 
 
 def test_without_freeze_bn_both_change(segmentor, batch):
