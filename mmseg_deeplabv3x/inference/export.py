@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..models.openvino_network import import_openvino, openvino_core
+from ..models.segmentors.fast_prediction import predicts_by_logits
 
 OUTPUTS = ('logits', 'probabilities', 'classes')
 FORMATS = {'onnx': '.onnx', 'openvino': '.xml', 'pt2': '.pt2'}
@@ -31,7 +32,8 @@ class ExportableSegmentor(nn.Module):
         half: Whether the network computes in float16.
 
     Raises:
-        ValueError: If the model is of another kind, or ``output`` is none of the three.
+        ValueError: If the model is of another kind, its head predicts otherwise than by its logits,
+            or ``output`` is none of the three.
     """
 
     def __init__(
@@ -46,6 +48,11 @@ class ExportableSegmentor(nn.Module):
             raise ValueError(
                 'An EncoderDecoder, such as DeepLabV3, can be exported, but the model is a '
                 f'{type(model).__name__}.'
+            )
+        if not predicts_by_logits(model.decode_head):
+            raise ValueError(
+                f'{type(model.decode_head).__name__} predicts not by its logits alone: it cannot '
+                'be exported.'
             )
         if output not in OUTPUTS:
             raise ValueError(f'output must be one of {", ".join(OUTPUTS)}, but got {output!r}.')

@@ -187,3 +187,8 @@ def test_a_runtime_that_is_not_installed_is_named(tmp_path, monkeypatch):
 def test_other_models_are_refused():
     with pytest.raises(ValueError, match='An EncoderDecoder, such as DeepLabV3, .* is a Linear'):
         ExportableSegmentor(torch.nn.Linear(1, 1))
+    head = dict(type='DAHead', in_channels=512, channels=8, pam_channels=4, num_classes=5)
+    backbone = dict(type='AtrousResNet', depth=18)
+    model = MODELS.build(dict(type='DeepLabV3', backbone=backbone, decode_head=head))
+    with pytest.raises(ValueError, match='DAHead predicts not by its logits alone: it cannot be'):
+        ExportableSegmentor(model)

@@ -10,6 +10,7 @@ import torch
 from mmengine.logging import print_log
 from mmengine.structures import PixelData
 from mmseg.models import SegDataPreProcessor
+from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
@@ -25,6 +26,14 @@ FAST_RUNTIMES = ('openvino', 'torch')
 def is_on_cpu(model: nn.Module) -> bool:
     """Whether all parameters of a model are on the CPU."""
     return all(parameter.device.type == 'cpu' for parameter in model.parameters())
+
+
+def predicts_by_logits(head: BaseDecodeHead) -> bool:
+    """Whether a head only upsamples what its ``forward`` gives: mmseg's ``DAHead`` gives three."""
+    return all(
+        getattr(type(head), name, None) is getattr(BaseDecodeHead, name)
+        for name in ('predict', 'predict_by_feat')
+    )
 
 
 def speed_up(model: nn.Module, precision: str, runtime: str | None, **how) -> None:
@@ -87,6 +96,7 @@ class FastPredictionMixin:
             The segmentor, in evaluation mode.
 
         Raises:
+            ValueError: For OpenVINO, if the head predicts otherwise than by its logits.
             Exception: As of :class:`.OpenVINONetwork`; then PyTorch goes on computing.
         """
         self.eval()
@@ -99,6 +109,8 @@ class FastPredictionMixin:
         self._speed = 'probabilities' if probabilities else 'classes'
         self._dtype = PRECISIONS[precision]
         self._network = None  # what is exported
+        if openvino and not predicts_by_logits(self.decode_head):
+            raise ValueError(f'{type(self.decode_head).__name__} predicts not by its logits alone.')
         self._network = OpenVINONetwork(self, precision) if openvino else None
         return self
 
@@ -136,12 +148,15 @@ class FastPredictionMixin:
         return self._network(inputs) if self._network else super()._forward(inputs, data_samples)
 
     def _native(self, inputs, data_samples) -> bool:
-        """Whether predictions are at the size of the inputs, and are more than a threshold."""
-        if self.test_cfg.mode != 'whole' or self.out_channels == 1:
-            return False
-        return all(
-            tuple(sample.ori_shape) == inputs.shape[2:]
-            and not sample.get('flip')
-            and not any(sample.get('img_padding_size', sample.get('padding_size', ())))
-            for sample in data_samples or ()
+        """Whether predictions are the largest logits, upsampled to the size of the inputs."""
+        whole = self.test_cfg.mode == 'whole' and self.out_channels > 1
+        return (
+            whole
+            and predicts_by_logits(self.decode_head)
+            and all(
+                tuple(sample.ori_shape) == inputs.shape[2:]
+                and not sample.get('flip')
+                and not any(sample.get('img_padding_size', sample.get('padding_size', ())))
+                for sample in data_samples or ()
+            )
         )

@@ -8,6 +8,7 @@ import pytest
 import torch
 from mmengine.structures import PixelData
 from mmseg.models import SegDataPreProcessor
+from mmseg.models.decode_heads import FCNHead
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -28,8 +29,8 @@ def segmentor(build):
             data_preprocessor=dict(type='SegDataPreProcessor'),
             backbone=dict(type='AtrousResNet', depth=depth, base_channels=8),
             decode_head=dict(
-                type='ImagePoolASPPHead',
-                **{'in_channels': width, 'channels': 16, 'num_classes': 5, **dict(head)},
+                dict(type='ImagePoolASPPHead', in_channels=width, channels=16, num_classes=5),
+                **dict(head),
             ),
             **{'output_stride': 8, **cfg},
         )
@@ -69,6 +70,30 @@ def test_the_same_classes(segmentor, depth, neck, head):
     assert agreement(fast, plain) > 0.999
     assert 'seg_logits' not in fast[0]
     assert fast[0].gt_sem_seg is not None and fast[0].ori_shape == (50, 71)
+
+
+class InvertedHead(FCNHead):
+    """Upsamples the negative of its logits."""
+
+    def predict_by_feat(self, seg_logits, batch_img_metas):
+        return super().predict_by_feat(-seg_logits, batch_img_metas)
+
+
+@pytest.mark.parametrize(
+    'head',
+    [
+        dict(type='DAHead', pam_channels=4),
+        dict(type='EncHead', in_index=(1, 2, 3), in_channels=(16, 32, 64), use_se_loss=True),
+        dict(type=InvertedHead),
+    ],
+)
+def test_a_head_that_predicts_otherwise(segmentor, head):
+    model = segmentor(head=dict(head, norm_cfg=dict(type='BN'), align_corners=True))
+    plain = predict(model, *draw())
+    assert len(plain[0].pred_sem_seg.data.unique()) > 1
+    assert agreement(predict(copy.deepcopy(model).speed_up(), *draw()), plain) > 0.999
+    with pytest.raises(ValueError, match='Head predicts not by its logits alone'):
+        model.speed_up(openvino=True)
 
 
 def test_probabilities_where_asked(segmentor, relative_error):
