@@ -65,6 +65,7 @@ class RunningMeanTTAModel(SegTTAModel):
         return self
 
     def _probabilities(self, scores: Tensor) -> Tensor:
+        scores = scores.float()  # of autocast, too few digits for a sum
         # with one output channel, the segmentor's scores are probabilities already
         return scores.softmax(dim=0) if len(scores) > 1 else scores
 

@@ -138,6 +138,12 @@ def test_one_output_channel_is_a_mean_of_sigmoids(tta, batch):
     assert torch.equal(result.pred_sem_seg.data, (expected > 0.4).to(expected))
 
 
+def test_views_in_bfloat16_are_added_in_float32(tta, batch):
+    for result in tta().speed_up(precision='bf16').test_step(batch):
+        sums = result.seg_logits.data.double().sum(0)
+        torch.testing.assert_close(sums, torch.ones_like(sums), rtol=0, atol=1e-5)
+
+
 def test_ground_truth_and_path_stay(tta, batch):
     for samples in batch['data_samples']:
         for sample in samples:
