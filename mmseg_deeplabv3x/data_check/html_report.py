@@ -59,13 +59,14 @@ def _pictures(problem: Problem, split: Split) -> str:
 
 def _coloured_mask(info: dict, split: Split) -> np.ndarray:
     path, backend_args = info['seg_map_path'], split.load_mask.backend_args
+    wide = split.ignore_index > 255
     try:
-        ids = read_mask(path, backend_args, wide=split.ignore_index > 255)
+        ids = read_mask(path, backend_args, wide=wide)
     except BadSampleError as error:
         if error.kind != RGB_MASK:
             raise
         return read_image(path, backend_args)[..., ::-1]  # that should be ids
-    number, palette = 1 << 8 * ids.itemsize, split.metainfo.get('palette', [])
+    number, palette = 1 << (16 if wide else 8), split.metainfo.get('palette', [])
     colours = np.array([NO_CLASS] * number, np.uint8)
     colours[: len(palette)] = palette
     if 0 <= split.ignore_index < number:

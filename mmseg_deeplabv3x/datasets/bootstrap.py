@@ -92,9 +92,10 @@ class BootstrapDataset(DatasetWrapper):
         raw = dict(zip(masks, self._read_class_index(masks)))
 
         pixels = np.zeros((len(infos), len(self._metainfo['classes'])), np.int32)
+        wide = pixels.shape[1] > 255
         for counted, info in zip(pixels, infos):
             count = raw[info['seg_map_path']]
-            table = id_table(info['reduce_zero_label'], info.get('label_map'), len(count))
+            table = id_table(info['reduce_zero_label'], info.get('label_map'), len(count), wide)
             mapped = np.bincount(table, count, minlength=len(counted))
             counted[:] = mapped[: len(counted)]
         return pixels

@@ -69,13 +69,16 @@ def default_cache_file(data_root: str | os.PathLike) -> Path:
     return user / 'mmseg_deeplabv3x' / f'class_index_{key}.npz'
 
 
-def id_table(reduce_zero_label: bool, label_map: dict | None, ids: int = _IDS) -> np.ndarray:
+def id_table(
+    reduce_zero_label: bool, label_map: dict | None, ids: int = _IDS, wide: bool = False
+) -> np.ndarray:
     """What mmseg's ``LoadAnnotations`` makes of each raw label id, uint8 (256,), or uint16 (ids,).
 
-    With ``reduce_zero_label`` id 0 becomes 255 (65535 of more than 256 ids) and each other id one
-    less; then ``label_map`` gives each id that it names another.
+    With ``reduce_zero_label`` id 0 becomes 255 (65535 of more than 256 ids, or where 255 is a
+    class, which ``wide`` tells) and each other id one less; then ``label_map`` gives each id that
+    it names another.
     """
-    table, void = np.arange(ids), 255 if ids <= _IDS else WIDE_VOID
+    table, void = np.arange(ids), WIDE_VOID if wide or ids > _IDS else 255
     if reduce_zero_label:
         table = np.where((table == 0) | (table == void), void, table - 1)
     mapped = table.copy()

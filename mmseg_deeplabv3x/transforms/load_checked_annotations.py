@@ -31,7 +31,8 @@ class LoadCheckedAnnotations(LoadAnnotations):
             hold, masks of 16 bits are read as they are; else their 65535 is taken for 255.
 
     Raises:
-        ValueError: If ``imdecode_backend`` is another, or ``reduce_zero_label`` not the dataset's.
+        ValueError: If ``imdecode_backend`` is another, ``reduce_zero_label`` not the dataset's, or
+            the dataset leaves out some of more than 256 classes.
         BadSampleError: If the file is missing, empty, truncated, no image, neither palette nor
             gray, of another size than the image, or holds an id out of range.
             ``FaultTolerantDataset`` can skip such a sample.
@@ -61,17 +62,23 @@ class LoadCheckedAnnotations(LoadAnnotations):
                 f'LoadCheckedAnnotations has reduce_zero_label={self.reduce_zero_label} and its '
                 f'dataset {given}: set it in the dataset alone.'
             )
-        labels = read_mask(path, self.backend_args, wide=self.ignore_index > 255)
+        wide = self.ignore_index > 255
+        labels = read_mask(path, self.backend_args, wide=wide)
         if 'ori_shape' in results:
             check_size(path, labels.shape, results['img_path'], results['ori_shape'])
         mapping = given, results.get('label_map')
+        if wide and list((mapping[1] or {}).values()).count(255) > 1:
+            raise ValueError(
+                'The dataset leaves out classes and keeps more than 255: mmseg makes those that '
+                'are left out class 255. Keep at most 255 classes, or all.'
+            )
         ids, mapped = 1 << 8 * labels.itemsize, labels
         if any(mapping):  # most datasets need none, and on 2048x1024 pixels it takes 1 ms
-            table = id_table(*mapping, ids)
+            table = id_table(*mapping, ids, wide)
             mapped = cv2.LUT(labels, table) if ids == 256 else table[labels]
         if self.num_classes is not None and self._any_wrong(mapped):
             counts = np.bincount(labels.ravel(), minlength=ids)
-            table = id_table(*mapping, ids)
+            table = id_table(*mapping, ids, wide)
             check_ids(path, counts, (table >= self.num_classes) & (table != self.ignore_index))
         results['gt_seg_map'] = mapped
         results['seg_fields'].append('gt_seg_map')

@@ -4,12 +4,13 @@ import base64
 import io
 import re
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import numpy as np
 from PIL import Image
 
 from mmseg_deeplabv3x.data_check import check_data, html_report
-from mmseg_deeplabv3x.data_check.html_report import NO_CLASS, VOID, page
+from mmseg_deeplabv3x.data_check.html_report import NO_CLASS, VOID, _coloured_mask, page
 
 
 def pictures(written):
@@ -55,6 +56,19 @@ def test_pictures_of_a_mask_of_16_bits(data):
     assert 'no class: 300 (12 pixels); expected 0 to 299 or 65535' in problem.message
     _, mask = pictures(page(report._replace(problems=[problem]), 'title'))
     assert mask[:4, 0].tolist() == [list(VOID), [255, 0, 0], list(NO_CLASS), [43, 1, 0]]
+
+
+def test_pictures_of_a_mask_of_8_bits_among_300_classes(data):
+    names = [f'thing {i}' for i in range(300)]
+    metainfo = dict(classes=names, palette=[[i % 256, i // 256, 0] for i in range(300)])
+    split = SimpleNamespace(
+        load_mask=SimpleNamespace(backend_args=None), ignore_index=65535, metainfo=metainfo
+    )
+    Image.fromarray(np.uint8([[0, 1, 255]])).save(data.mask(1))
+    for reduced, colours in ((False, [0, 1, 255]), (True, [VOID, 0, 254])):
+        info = dict(seg_map_path=data.mask(1), reduce_zero_label=reduced)
+        expected = [[c, 0, 0] if isinstance(c, int) else list(c) for c in colours]
+        assert _coloured_mask(info, split)[0].tolist() == expected
 
 
 def test_pictures_of_an_offender(data):

@@ -49,6 +49,22 @@ def test_a_hard_class_above_255(tmp_path):
     assert boosted.get_cat_ids(1) == [0, 255, 700]
 
 
+def test_masks_of_8_bits_among_a_thousand_classes(tmp_path):
+    make(tmp_path)
+    for i, path in enumerate(sorted((tmp_path / 'masks').iterdir())):
+        Image.fromarray(np.uint8([[0, 1, 255 if i == 1 else 2]])).save(path)
+    dataset = dict(
+        type='BaseSegDataset',
+        data_root=str(tmp_path),
+        data_prefix=dict(img_path='images', seg_map_path='masks'),
+        metainfo=dict(classes=[str(i) for i in range(1000)]),
+        reduce_zero_label=True,
+    )
+    boosted = BootstrapDataset(dataset, ['254'], 3)
+    assert np.bincount(boosted.indices)[:2].tolist() == [1, 3]
+    assert boosted.get_cat_ids(1) == [0, 254]
+
+
 @pytest.fixture
 def tiny(tmp_path):
     make(tmp_path / 'tiny')

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from mmseg.datasets import BaseSegDataset
 from mmseg.datasets.transforms import LoadAnnotations
 from PIL import Image
 
@@ -109,6 +110,37 @@ def test_a_thousand_classes(results, tmp_path, reduce_zero_label):
         BadSampleError, match=r'no class: 10\d\d \(12 .*; expected \d+ to [19]\d+ or'
     ):
         load(results(reduce_zero_label=reduce_zero_label))
+
+
+def test_masks_of_8_bits_among_a_thousand_classes(results, tmp_path):
+    ids = np.resize(np.uint8([0, 1, 254, 255]), (6, 10))
+    Image.fromarray(ids).save(tmp_path / 'mask.png')
+    load = LoadCheckedAnnotations(num_classes=1000, ignore_index=65535)
+    labels = load(results(reduce_zero_label=True))['gt_seg_map']
+    assert np.array_equal(labels, np.where(ids == 0, 65535, ids.astype(int) - 1))
+    assert np.array_equal(load(results())['gt_seg_map'], ids)
+    labels = load(results(label_map={255: 300}))['gt_seg_map']
+    assert np.array_equal(labels, np.where(ids == 255, 300, ids.astype(int)))
+
+
+def test_classes_left_out_of_a_thousand_are_refused(results, tmp_path):
+    Image.fromarray(np.full((6, 10), 999, np.uint16)).save(tmp_path / 'mask.png')
+    load = LoadCheckedAnnotations(num_classes=300, ignore_index=65535)
+    names = [str(i) for i in range(1000)]
+
+    class Thousand(BaseSegDataset):
+        METAINFO = dict(classes=names, palette=[[0, 0, 0]] * 1000)
+
+    def loaded(kept):
+        dataset = Thousand(metainfo=dict(classes=kept), lazy_init=True)
+        return load(results(label_map=dataset.label_map))
+
+    with pytest.raises(ValueError, match='mmseg makes those that are left out class 255') as error:
+        loaded(names[:300])
+    assert not isinstance(error.value, BadSampleError)  # which may be skipped
+    # in another order, 255 is one of them
+    labels = loaded(names[:254] + names[:-2:-1] + names[254:-1])['gt_seg_map']
+    assert (labels == 254).all()
 
 
 @pytest.mark.parametrize('ignore_index', [4, 0, 250, -100])
