@@ -1,5 +1,6 @@
 """From masks of any usual kind to masks of class ids: what they hold, and what it means."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -76,15 +77,21 @@ def count_ids(masks: Sequence[Path], table: ClassTable | None) -> list[dict[int,
     return map_files(count, masks, 'Reading masks')
 
 
-def find_classes(used: Sequence[int], table: ClassTable | None, mask: Path) -> Classes:
-    """Decide which class each raw id of the masks is, of those that are ``used``, sorted.
+def find_classes(
+    counts: Sequence[Mapping[int, int]], table: ClassTable | None, mask: Path
+) -> Classes:
+    """Decide which class each raw id of the masks is; ``counts`` as by :func:`count_ids`.
 
     65535 is no label, and so is 255 where no id and no number of names is above it; beside 0 alone
     each is a class. The palette of ``mask`` is taken where the table has no colours.
     """
+    pixels = Counter()
+    for count in counts:
+        pixels.update(count)
+    used = sorted(pixels)
     names = list(table.names) if table else None
     is_few = names is None or len(names) <= 2
-    is_binary = is_few and list(used) == [0, WIDE_VOID]
+    is_binary = is_few and used == [0, WIDE_VOID]
     used = [i for i in used if i != WIDE_VOID or is_binary]
     is_wide = max(used, default=0) > VOID or names and len(names) > VOID
     labels = used if is_wide else [i for i in used if i != VOID]
@@ -120,7 +127,26 @@ def find_classes(used: Sequence[int], table: ClassTable | None, mask: Path) -> C
             f'{first_few(map(str, labels), 8)}: expected ids 0 to {len(names) - 1}, with '
             f'{no_label} where there is no label, or as many names as ids.'
         )
+    said += _no_label(pixels, labels, table)
     return _classes(names, labels, table, mask, said)
+
+
+def _no_label(
+    pixels: Mapping[int, int], labels: Sequence[int], table: ClassTable | None
+) -> list[str]:
+    """Say which of the pixels' ids are "no label" without a name that says so."""
+    void = [i for i in (VOID, WIDE_VOID) if i in pixels and i not in labels]
+    if not void:
+        return []
+    ids = ' and '.join(map(str, void))
+    share = f'{100 * sum(pixels[i] for i in void) / sum(pixels.values()):.3g} % of the pixels'
+    if table:
+        return [f'No label ({ids}): {share}.']
+    # where the ids count on, 255 does not become a class by one more name
+    by_name = void == [VOID] and max(labels) > len(labels) + 1
+    how = 'give all names by --classes' if by_name else 'give it another id in the masks'
+    taken = f'{ids} {"is" if len(void) == 1 else "are"} taken for "no label", {share}'
+    return [f'{taken}: to make it a class, {how}.']
 
 
 def _classes(names, labels, table, mask, said) -> Classes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -26,7 +28,7 @@ def save(path, pixels, palette=None, mode=None):
 
 def decide(used, names, tmp_path):
     mask = save(tmp_path / 'm.png', IDS)
-    return find_classes(used, ClassTable(names) if names else None, mask)
+    return find_classes([dict.fromkeys(used, 1)], ClassTable(names) if names else None, mask)
 
 
 def table(classes):
@@ -109,6 +111,29 @@ def test_what_cannot_be_learnt_is_refused(used, names, said, tmp_path):
         decide(used, names, tmp_path)
 
 
+@pytest.mark.parametrize(
+    'used, names, said',
+    [
+        (
+            [0, 85, 170, 255],
+            None,
+            '255 is taken for "no label", 25 % of the pixels: to make it a class, give all names',
+        ),
+        ([0, 1, 2, 255], None, '"no label", 25 % of the pixels: to make it a class, give it anot'),
+        ([0, 1, 9, 65535], None, '65535 is taken for "no label", 25 % of the pixels: to make it a'),
+        ([0, 1, 255, 65535], None, '255 and 65535 are taken for "no label", 50 % of the pixels'),
+        ([0, 85, 170, 255], ['a', 'b', 'c'], 'No label (255): 25 % of the pixels.'),
+        ([0, 85, 170, 255], ['a', 'b', 'c', 'd'], ''),
+        ([0, 255], None, ''),
+        ([0, 255, 300, 400], None, ''),
+    ],
+)
+def test_what_is_no_label_without_a_name_is_said(used, names, said, tmp_path):
+    told = [line for line in decide(used, names, tmp_path).said if '% of the pixels' in line]
+    assert len(told) == bool(said)
+    assert said in ''.join(told)
+
+
 MANY = [f'thing {i}' for i in range(1000)]
 
 
@@ -118,7 +143,7 @@ def test_a_thousand_classes_have_16_bits(tmp_path, names):
     mask = save(tmp_path / 'm.png', ids)
     table = ClassTable(names) if names else None
     assert (read_ids(mask, table) == ids).all()
-    found = find_classes(ids[0].tolist(), table, mask)
+    found = find_classes([Counter(ids[0].tolist())], table, mask)
     skipped = bool(names) and names[0] == 'ignore'
     assert len(found.names) == len(set(found.palette)) == 1000 - skipped
     assert any('65535 is the label' in line for line in found.said)
@@ -132,7 +157,7 @@ def test_a_thousand_classes_have_16_bits(tmp_path, names):
 
 def test_few_classes_with_large_ids_have_8_bits(tmp_path):
     mask = save(tmp_path / 'm.png', np.uint16([[255, 300, 9000, 65535]]))
-    found = find_classes([255, 300, 9000, 65535], None, mask)
+    found = find_classes([Counter([255, 300, 9000, 65535])], None, mask)
     assert found.names == ['class 255', 'class 300', 'class 9000']
     with Output(tmp_path / 'out') as out:
         put_masks(out, {'a.png': mask}, None, found)
@@ -145,14 +170,14 @@ def test_more_colours_than_8_bits_hold_ids(tmp_path):
     pixels = np.uint8([[(231, 3, 0), (255, 0, 0), (224, 224, 192)]])
     mask = save(tmp_path / 'm.png', pixels)
     assert read_ids(mask, table).tolist() == [[999, 255, 65535]]
-    assert len(find_classes([255, 999, 65535], table, mask).names) == 1000
+    assert len(find_classes([Counter([255, 999, 65535])], table, mask).names) == 1000
 
 
 def test_colours_come_from_the_table_or_the_palette(tmp_path):
     palette = [(1, 1, 1), (2, 2, 2), (3, 3, 3)]
     mask = save(tmp_path / 'm.png', IDS % 255, palette)
-    assert find_classes([0, 1, 2], None, mask).palette == palette
-    assert find_classes([0, 1, 2], TABLE, mask).palette == COLOURS
+    assert find_classes([Counter([0, 1, 2])], None, mask).palette == palette
+    assert find_classes([Counter([0, 1, 2])], TABLE, mask).palette == COLOURS
 
 
 def test_masks_of_ids_stay_and_others_are_rewritten(tmp_path):
@@ -160,9 +185,9 @@ def test_masks_of_ids_stay_and_others_are_rewritten(tmp_path):
     binary = save(tmp_path / 'binary.png', np.uint8([[0, 255]]))
     wide = save(tmp_path / 'wide.png', np.uint16([[0, 65535]]))
     with Output(tmp_path / 'out') as out:
-        put_masks(out, {'a.png': good}, None, find_classes([0, 1, 2, 255], None, good))
-        put_masks(out, {'b.png': binary}, None, find_classes([0, 255], None, binary))
-        put_masks(out, {'c.png': wide}, None, find_classes([0, 65535], None, wide))
+        put_masks(out, {'a.png': good}, None, find_classes([Counter([0, 1, 2, 255])], None, good))
+        put_masks(out, {'b.png': binary}, None, find_classes([Counter([0, 255])], None, binary))
+        put_masks(out, {'c.png': wide}, None, find_classes([Counter([0, 65535])], None, wide))
     assert (tmp_path / 'out/a.png').read_bytes() == good.read_bytes()
     assert read_mask(tmp_path / 'out/b.png').tolist() == [[0, 1]]
     assert read_mask(tmp_path / 'out/c.png').tolist() == [[0, 1]]
