@@ -24,6 +24,8 @@ from ..datasets.voc_masks import (
 from .class_table import ClassTable
 from .output import Output
 
+_GRAYS = 14  # at least, between the ids: smoothing by four times four samples makes 15
+
 
 class Classes(NamedTuple):
     """What the masks of a dataset mean."""
@@ -78,12 +80,13 @@ def count_ids(masks: Sequence[Path], table: ClassTable | None) -> list[dict[int,
 
 
 def find_classes(
-    counts: Sequence[Mapping[int, int]], table: ClassTable | None, mask: Path
+    counts: Sequence[Mapping[int, int]], table: ClassTable | None, masks: Sequence[Path]
 ) -> Classes:
     """Decide which class each raw id of the masks is; ``counts`` as by :func:`count_ids`.
 
     65535 is no label, and so is 255 where no id and no number of names is above it; beside 0 alone
-    each is a class. The palette of ``mask`` is taken where the table has no colours.
+    each is a class. The palette of the first mask is taken where the table has no colours. Grays
+    along smoothed edges are refused, unless there are as many names.
     """
     pixels = Counter()
     for count in counts:
@@ -103,6 +106,9 @@ def find_classes(
     if not labels:
         raise ValueError('The masks hold no class: all pixels are 255 or 65535, "no label".')
     if names is None:
+        smoothed = _smoothed(counts, table, masks)
+        if smoothed:
+            raise ValueError(f'{smoothed}; or, if they are ids, name all by --classes.')
         names = [f'class {i}' for i in labels]
         if len(labels) == 2 and labels[0] == 0:
             names = ['background', 'foreground']
@@ -122,13 +128,41 @@ def find_classes(
         labels = list(used)
     if len(labels) != len(names):
         no_label = WIDE_VOID if is_wide else VOID
+        smoothed = _smoothed(counts, table, masks)
         raise ValueError(
             f'--classes has {len(names)} names, and the masks hold {len(labels)} ids, '
             f'{first_few(map(str, labels), 8)}: expected ids 0 to {len(names) - 1}, with '
             f'{no_label} where there is no label, or as many names as ids.'
+            + (f' {smoothed}.' if smoothed else '')
         )
     said += _no_label(pixels, labels, table)
-    return _classes(names, labels, table, mask, said)
+    return _classes(names, labels, table, masks[0], said)
+
+
+def _smoothed(
+    counts: Sequence[Mapping[int, int]], table: ClassTable | None, masks: Sequence[Path]
+) -> str | None:
+    """Say what is wrong with the mask of the most ids, if its outlines were smoothed; else None.
+
+    Then a few ids have most of the pixels, and the many others hardly an area: of their pixels
+    fewer than one in ten has its own id to the right and below, as most in a region of an id have.
+    """
+    count, path = max(zip(counts, masks), key=lambda pair: len(pair[0]))
+    total = sum(count.values())
+    common = sorted(i for i in count if 50 * count[i] > total)
+    others = total - sum(count[i] for i in common)
+    if len(count) < len(common) + _GRAYS or 2 * others > total:
+        return None
+    ids = read_ids(path, table)
+    corner = ids[:-1, :-1]
+    inside = (corner == ids[1:, :-1]) & (corner == ids[:-1, 1:]) & ~np.isin(corner, common)
+    if inside.sum() >= others / 10:
+        return None
+    return (
+        f'{path} holds {len(count)} ids, all but {", ".join(map(str, common))} along edges alone, '
+        'as smoothing makes them: save masks without anti-aliasing, and resize them by nearest '
+        'neighbour'
+    )
 
 
 def _no_label(

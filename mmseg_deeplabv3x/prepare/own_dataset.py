@@ -74,7 +74,7 @@ def make_own_dataset(
     files = [Path(masks, mask) for mask in pairs.masks.values()]
 
     counts = count_ids(files, table)
-    found = find_classes(counts, table, files[0])
+    found = find_classes(counts, table, files)
     pixels = np.zeros((len(files), len(found.names)), np.int64)
     for row, count in zip(pixels, counts):
         for raw, number in count.items():
