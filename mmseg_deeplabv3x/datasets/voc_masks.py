@@ -14,6 +14,7 @@ VOID = 255
 VOID_COLOUR = (224, 224, 192)
 COLOURS = [tuple(colour) for colour in PascalVOCDataset.METAINFO['palette']]
 NUM_CLASSES = len(COLOURS)
+_MANY = 20  # unknown colours of one mask: more are hardly classes
 
 
 def void_of(num_classes: int) -> int:
@@ -68,20 +69,25 @@ def read_voc_mask(path: Path) -> np.ndarray:
 
 
 def ids_of_colours(
-    pixels: np.ndarray, known: Mapping[tuple, int], path: str | Path, whose: str
+    pixels: np.ndarray, known: Mapping[tuple, int], path: str | Path, whose: str, remedy: str = ''
 ) -> np.ndarray:
     """Class ids (H, W), in 8 or 16 bits, of RGB pixels, uint8 (H, W, 3).
 
-    Refuses, by a ValueError, a colour that has no id in ``known``; ``whose`` says who knows them.
+    Refuses, by a ValueError, a colour that has no id in ``known``; ``whose`` says who knows them,
+    and ``remedy`` what to do about one, with ``{}`` for its red, green and blue.
     """
     packed = pixels.astype(np.int32) @ (1 << 16, 1 << 8, 1)
     flat, place = np.unique(packed, return_inverse=True)
     colours = [(int(code) >> 16, int(code) >> 8 & 255, int(code) & 255) for code in flat]
     unknown = [colour for colour in colours if colour not in known]
     if unknown:
+        advice = [remedy.format(*unknown[0])] if remedy else []
+        if not remedy or len(unknown) > _MANY:
+            advice.append('it is not a mask, or was saved with lossy compression')
+        more = f' and {len(unknown) - 1} more' if len(unknown) > 1 else ''
         raise ValueError(
-            f'{path} holds the colour {unknown[0]}, which {whose} does not use: '
-            'it is not a mask, or was saved with lossy compression.'
+            f'{path} holds the colour {unknown[0]}{more}, which {whose} does not use: '
+            f'{"; or ".join(advice)}.'
         )
     ids = np.array([known[colour] for colour in colours])
     return ids.astype(np.min_scalar_type(max(known.values())))[place.reshape(packed.shape)]

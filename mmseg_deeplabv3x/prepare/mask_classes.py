@@ -58,7 +58,8 @@ def read_ids(path: Path, table: ClassTable | None) -> np.ndarray:
     if colours:
         known = {VOID_COLOUR: void_of(len(colours))}
         known.update((colour, i) for i, colour in enumerate(colours))
-        return ids_of_colours(pixels, known, path, 'the table of classes')
+        remedy = 'add to it the line "void {} {} {}", or a class, as "background", in place of void'
+        return ids_of_colours(pixels, known, path, 'the table of classes', remedy)
     if (pixels == pixels[..., :1]).all():
         return pixels[..., 0]
     found = np.unique(pixels.reshape(-1, 3), axis=0).tolist()

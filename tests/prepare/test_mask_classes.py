@@ -58,8 +58,18 @@ def test_colours_without_a_table_and_jpegs_are_refused(tmp_path):
     path = save(tmp_path / 'rgb.png', np.array([[COLOURS[1], COLOURS[2]]], np.uint8))
     with pytest.raises(ValueError, match=r'\[0, 128, 0\], \[128, 0, 0\]: give --classes FILE'):
         read_ids(path, None)
-    with pytest.raises(ValueError, match=r'colour \(0, 128, 0\), which the table of classes'):
+    said = (
+        r'rgb.png holds the colour \(0, 128, 0\), which the table of classes does not use: add to '
+        r'it the line "void 0 128 0", or a class, as "background", in place of void\.$'
+    )
+    with pytest.raises(ValueError, match=said):
         read_ids(path, ClassTable(['road'], COLOURS[1:2]))
+    noise = np.random.default_rng(0).integers(0, 9, (8, 8, 3), np.uint8)
+    said = (
+        r'colour \(0, .* more, which .*add to it the line.*; or it is not a mask, or was saved with'
+    )
+    with pytest.raises(ValueError, match=said):
+        read_ids(save(tmp_path / 'noise.png', noise), ClassTable(['road'], COLOURS[1:2]))
     with pytest.raises(ValueError, match='is a JPEG'):
         read_ids(save(tmp_path / 'lossy.png.jpg', IDS), None)
 
