@@ -8,13 +8,17 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 
-def read_lines(path: str | os.PathLike) -> list[str]:
-    """Read the lines of a list, stripped, the blank ones too."""
+def read_lines(path: str | os.PathLike, of: str = 'image names') -> list[str]:
+    """Read the lines of a list, stripped, the blank ones too; ``of`` says what it lists."""
+    if Path(path).is_dir():
+        raise ValueError(f'{path} is a folder; expected a file, a list of {of}.')
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'The list of {of} {path} does not exist.')
     try:
         with open(path, encoding='utf-8') as file:
             return [line.strip() for line in file]
     except UnicodeDecodeError as error:
-        raise _not_utf8(path, error) from error
+        raise _not_utf8(path, error, of) from error
 
 
 def check_name(name: str, path: str | os.PathLike, plain: bool = False) -> None:
@@ -41,8 +45,6 @@ def read_split(path: str | os.PathLike) -> list[str]:
 
     Refused is one that is empty, holds a name twice or something that is no name.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f'The list of images {path} does not exist.')
     names = [line for line in read_lines(path) if line]
     if not names:
         raise ValueError(f'{path} is empty; expected a list of image names.')
@@ -90,5 +92,7 @@ def checked_data_list(dataset, load: Callable[[], list[dict]]) -> list[dict]:
     return infos
 
 
-def _not_utf8(path: str | os.PathLike, error: UnicodeDecodeError) -> ValueError:
-    return ValueError(f'{path} is not a list of image names in UTF-8: {error}.')
+def _not_utf8(
+    path: str | os.PathLike, error: UnicodeDecodeError, of: str = 'image names'
+) -> ValueError:
+    return ValueError(f'{path} is not a list of {of} in UTF-8: {error}.')

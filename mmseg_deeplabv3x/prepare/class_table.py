@@ -4,7 +4,6 @@ import os
 import re
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from ..datasets.lists import read_lines
@@ -41,9 +40,7 @@ def read_class_table(path: str | os.PathLike) -> ClassTable:
     start with ``#``, and the head of a table of colours (``name,r,g,b``) do not count. A name that
     starts with ``#`` has a ``\`` before it.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f'The list of classes {path} does not exist.')
-    lines = [line.lstrip('\ufeff') for line in read_lines(path)]
+    lines = [line.lstrip('\ufeff') for line in read_lines(path, 'classes')]
     lines = [line for line in lines if line and not line.startswith('#')]
     found = [next(filter(None, (re.fullmatch(p, line) for p in _LINES)), None) for line in lines]
     if len(lines) > 1 and not found[0] and all(found[1:]):

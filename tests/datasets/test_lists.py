@@ -33,6 +33,11 @@ def test_a_missing_list_is_named(tmp_path):
         read_split(tmp_path / 'absent.txt')
 
 
+def test_a_folder_is_no_list(tmp_path):
+    with pytest.raises(ValueError, match=f'^{tmp_path} is a folder; expected a file, a list of im'):
+        read_split(tmp_path)
+
+
 def test_first_few():
     assert first_few('abc') == 'a, b, c' and first_few('abcde') == 'a, b, c and 2 more'
 

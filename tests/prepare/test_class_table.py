@@ -69,5 +69,13 @@ def test_what_is_no_table_is_refused(read, text, said):
 
 
 def test_a_missing_table_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r'x\.txt does not exist'):
+    with pytest.raises(FileNotFoundError, match=r'list of classes .*x\.txt does not exist'):
+        read_class_table(tmp_path / 'x.txt')
+
+
+def test_a_folder_and_another_encoding_are_named(tmp_path):
+    with pytest.raises(ValueError, match=f'^{tmp_path} is a folder; expected a file, a list of cl'):
+        read_class_table(tmp_path)
+    (tmp_path / 'x.txt').write_text('sky\nroad\n', 'utf-16')
+    with pytest.raises(ValueError, match=r'x\.txt is not a list of classes in UTF-8'):
         read_class_table(tmp_path / 'x.txt')
