@@ -7,9 +7,11 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import urlparse
 
 import torch
 from mmengine.config import Config
+from mmengine.runner import CheckpointLoader
 
 from mmseg_deeplabv3x.cli.arguments import as_typed, checkpoint_file, examples, seed
 from mmseg_deeplabv3x.cli.messages import install_messages, weights_url
@@ -19,7 +21,7 @@ from mmseg_deeplabv3x.data_check import check_data
 from mmseg_deeplabv3x.data_check.report import text
 from mmseg_deeplabv3x.files import write_file
 from mmseg_deeplabv3x.inference.loading import read
-from mmseg_deeplabv3x.prepare.own_config import check_model, own_config
+from mmseg_deeplabv3x.prepare.own_config import check_model, check_weights, own_config
 from mmseg_deeplabv3x.prepare.own_dataset import make_own_dataset
 
 BACKBONES = {'resnet18': 18, 'resnet34': 34, 'resnet50': 50, 'resnet101': 101}
@@ -121,12 +123,33 @@ def new_config_parser() -> argparse.ArgumentParser:
     )
     add(
         '--weights',
-        type=checkpoint_file,
+        type=_weights,
         metavar='FILE',
         help='of the backbone: a file, or torchvision://resnet50 (default: what PyTorch has '
         'downloaded before, else none)',
     )
     return parser
+
+
+def _weights(source: str) -> str:
+    """Check that weights are there; an address passes that the framework can load from."""
+    loader = CheckpointLoader._get_checkpoint_loader(checkpoint_file(source)).__name__
+    reads_file = loader in ('load_from_local', 'load_from_file') and not source.startswith('hf://')
+    if '://' in source and (reads_file or weights_url(source) is None):
+        raise argparse.ArgumentTypeError(
+            f'{source!r} is no address of weights that is known; expected a file, or an address as '
+            'torchvision://resnet50'
+        )
+    return source
+
+
+def _file(weights: str) -> Path | None:
+    """Where weights are; None for an address of which PyTorch has downloaded nothing yet."""
+    url = weights_url(weights)
+    if url.startswith(('http://', 'https://')):
+        name = osp.basename(urlparse(url).path)
+        weights = Path(torch.hub.get_dir(), 'checkpoints', name)
+    return Path(weights) if osp.isfile(weights) else None
 
 
 def _start(args: argparse.Namespace) -> tuple:
@@ -137,8 +160,9 @@ def _start(args: argparse.Namespace) -> tuple:
         return None, args.checkpoint, model, f'The model is that of {args.checkpoint}.'
     name, weights = args.backbone or 'resnet50', args.weights
     address = f'torchvision://{name}'
-    cached = Path(torch.hub.get_dir(), 'checkpoints', osp.basename(weights_url(address)))
-    if weights is None and cached.is_file():
+    if weights:
+        check_weights(weights, BACKBONES[name], _file(weights))  # before anything is written
+    elif _file(address):
         weights = address
     if weights:
         return BACKBONES[name], weights, None, f'{name} starts from {weights}.'

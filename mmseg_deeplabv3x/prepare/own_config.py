@@ -8,13 +8,15 @@ from pathlib import Path
 from pprint import pformat
 
 import numpy as np
+import torch
 from mmengine.config import Config, ConfigDict
 from mmseg.registry import MODELS
 
 from ..datasets.class_index import rare_classes
 from ..datasets.voc_masks import VOID, void_of
-from ..models import DeepLabV3
+from ..models import AtrousResNet, DeepLabV3
 from ..transforms.kinds import builds_one_of
+from ..weights import fit, read_weights
 from .own_dataset import OwnDataset
 
 BATCH = 8
@@ -100,6 +102,28 @@ def check_model(model: ConfigDict, checkpoint: str) -> None:
     """Refuse, by a ValueError, a checkpoint's model that is no ``DeepLabV3``."""
     if not builds_one_of(model, DeepLabV3, MODELS):
         raise ValueError(f'{checkpoint} holds a {model["type"]}; --from takes a DeepLabV3.')
+
+
+def check_weights(weights: str, depth: int, file: Path | None) -> None:
+    """Refuse, by a ValueError, weights that do not fit the ResNet.
+
+    ``file`` is where they are; None if they are yet to be downloaded.
+    """
+    name, torchvision = f'resnet{depth}', 'torchvision://'
+    if weights.startswith(torchvision) and weights != torchvision + name:
+        raise ValueError(
+            f'--weights {weights} are not of {name}: expected {torchvision}{name}, or another '
+            '--backbone.'
+        )
+    if file is None:
+        return
+    state = read_weights(file)
+    with torch.device('meta'):  # shapes alone
+        backbone = AtrousResNet(depth=depth)
+    try:
+        fit(state, backbone.state_dict())
+    except ValueError as error:
+        raise ValueError(f'--weights {weights} do not fit {name}: {error}') from error
 
 
 def _with_classes(

@@ -12,6 +12,7 @@ from new_config import main
 from PIL import Image
 
 from mmseg_deeplabv3x.cli.train import train
+from mmseg_deeplabv3x.models import AtrousResNet
 
 FOLDERS = ('--images', 'photos', '--masks', 'labels')
 SMALL = ('model.backbone.base_channels=8', 'model.decode_head.in_channels=64')
@@ -91,6 +92,38 @@ def test_a_checkpoint_of_another_model_is_refused_before_anything_is_written(own
     assert not (own_data / 'data').exists()
 
 
+def test_weights_of_another_network_are_refused_before_anything_is_written(own_data, capsys):
+    torch.save(AtrousResNet(depth=18).state_dict(), 'r18.pth')
+    Path('text.pth').write_text('no weights')
+    cached = own_data / 'hub/checkpoints/resnet50-0676ba61.pth'
+    cached.parent.mkdir(parents=True)
+    cached.write_bytes(Path('r18.pth').read_bytes())
+    for weights, said in [
+        ('r18.pth', r'--weights r18.pth do not fit resnet50: .*depth=18'),
+        ('text.pth', r'text.pth cannot be read'),
+        ('torchvision://resnet18', 'are not of resnet50: expected torchvision://resnet50, or'),
+        ('torchvision://resnet50', '--weights torchvision://resnet50 do not fit resnet50: '),
+        (f'https://there/{cached.name}', 'do not fit resnet50: '),
+    ]:
+        with pytest.raises(SystemExit, match=said):
+            main([*FOLDERS, '-o', 'my.py', '--weights', weights])
+        assert not (own_data / 'data').exists() and not Path('my.py').exists()
+    main([*FOLDERS, '-o', 'my.py', '--weights', 'r18.pth', '--backbone', 'resnet18'])
+    assert 'resnet18 starts from r18.pth' in capsys.readouterr().out
+    main(
+        [
+            *FOLDERS,
+            '-o',
+            'my2.py',
+            '--weights',
+            'torchvision://resnet101',
+            '--backbone',
+            'resnet101',
+        ]
+    )
+    assert 'resnet101 starts from torchvision://resnet101' in capsys.readouterr().out
+
+
 def test_problems_of_the_data_end_it_or_are_its_exit_status(own_data, capsys):
     for folder in ('photos', 'labels'):
         for split, names in (('train', 'ab'), ('val', 'cd')):
@@ -125,6 +158,12 @@ def test_what_to_type_next_is_what_the_user_has(own_data, capsys, monkeypatch):
         (('-o', 'photos/../there.py'), 'is there already'),
         (('-o', 'my.py', '--val-share', '1'), 'between 0 and 1'),
         (('-o', 'my.py', '--weights', 'none.pth'), 'no checkpoint file'),
+        (
+            ('-o', 'my.py', '--weights', 'nothing://x'),
+            "'nothing://x' is no address of weights",
+        ),
+        (('-o', 'my.py', '--weights', 'nothing://x.npz'), 'is no address of weights'),
+        (('-o', 'my.py', '--weights', 'torchvision://resnet51'), 'is no address of weights'),
         (('-o', 'my.py', '--from', 'there.py', '--weights', 'there.py'), 'with --from, all comes'),
     ],
 )
