@@ -37,7 +37,8 @@ def exit_on_user_error(tool: str) -> Iterator[FirstIteration]:
     That is a ``ValueError`` or ``FileNotFoundError`` raised by code of ours: it names what is wrong
     and what would be right. So is whatever goes wrong while mmengine reads a config or builds
     something from it, and in code of the frameworks or ours in the first iteration of a training.
-    All others are faults of a program and keep their traceback.
+    All others are faults of a program and keep their traceback. An error that took the place of a
+    Ctrl-C is one: mmengine turns whatever ends its formatting of a config into a ``SyntaxError``.
     ``PYTHONDEVMODE=1`` in the environment, Python's own development mode, shows that of any error.
 
     The ``tool`` is named first. Yielded is a hook for the runner of a training: once an iteration
@@ -47,6 +48,9 @@ def exit_on_user_error(tool: str) -> Iterator[FirstIteration]:
     try:
         yield first_iteration
     except Exception as error:
+        interrupt = _interrupt(error)
+        if interrupt:
+            raise interrupt from None
         told = not sys.flags.dev_mode and not first_iteration.done
         why = _sentence(error, first_iteration.begun) if told else None
         if why is None:
@@ -54,6 +58,13 @@ def exit_on_user_error(tool: str) -> Iterator[FirstIteration]:
         if os.environ.get('RANK', os.environ.get('SLURM_PROCID', '0')) != '0':
             time.sleep(10)  # what the first process meets too, it says alone: all are then ended
         sys.exit(f'{tool}: {as_typed(tool, why)}')
+
+
+def _interrupt(error: BaseException | None) -> KeyboardInterrupt | None:
+    """The Ctrl-C that an error arose from or in the handling of."""
+    while error and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _sentence(error: Exception, begun: bool) -> str | None:

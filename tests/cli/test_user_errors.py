@@ -9,6 +9,7 @@ from urllib.error import URLError
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmseg.registry import TRANSFORMS
 
@@ -84,6 +85,30 @@ def test_in_pythons_development_mode_ours_do_too(monkeypatch):
     monkeypatch.setattr(user_errors, 'sys', SimpleNamespace(flags=SimpleNamespace(dev_mode=True)))
     with pytest.raises(ValueError), exit_on_user_error('tool.py'):
         own_value()
+
+
+def interrupt(*_, **__):
+    raise KeyboardInterrupt
+
+
+def interrupted_formatting():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('mmengine.config.config.FormatCode', interrupt)
+        return Config(dict(a=1)).pretty_text
+
+
+def interrupted_twice_over():
+    try:
+        interrupted_formatting()
+    except SyntaxError as error:
+        raise ValueError('no config') from error
+
+
+@pytest.mark.parametrize('fault', [interrupt, interrupted_formatting, interrupted_twice_over])
+def test_an_interrupt_stays_one_whatever_it_is_turned_into(fault):
+    with pytest.raises(KeyboardInterrupt) as end, exit_on_user_error('tool.py'):
+        fault()
+    assert end.value.__suppress_context__ or end.value.__context__ is None
 
 
 @pytest.mark.parametrize('variable', ['RANK', 'SLURM_PROCID'])
