@@ -56,8 +56,7 @@ def convert(state: Mapping[str, Tensor]) -> Report:
     If no source is recognised, it is a ValueError.
     """
     report = _rename(state)
-    known = sum(why != UNKNOWN.reason for why in report.dropped.values()) + len(report.tensors)
-    if not any(key.startswith(_BACKBONE) for key in report.tensors) or 2 * known < len(state):
+    if not any(key.startswith(_BACKBONE) for key in report.tensors) or not _is_recognised(report):
         raise ValueError(
             f'no backbone is recognised in the keys {_short(state)}. Weights of timm, or of '
             'another network that AtrousBackbone holds, load as they are; the sources that are '
@@ -92,6 +91,7 @@ def fit(
         elif not key.endswith(_CLASSIFIERS) or (
             len(tensor) == len(model[key]) and not new_classifier
         ):
+            _refuse_unknown(report, state, own)
             raise ValueError(
                 f'{theirs[key]} is {tuple(tensor.shape)} in the file and '
                 f'{tuple(model[key].shape)} in the model. {_holds(report)}'
@@ -107,6 +107,7 @@ def fit(
     missing = [new for new in _counted(model) if new not in tensors]
     bare = [ours[new] for new in missing if new.startswith(_BACKBONE)]
     if bare:
+        _refuse_unknown(report, state, own)
         raise ValueError(f'The file lacks a part of the backbone: {_short(bare)}. {_holds(report)}')
     return Report(
         report.source,
@@ -125,7 +126,7 @@ def describe(report: Report) -> str | None:
     bottlenecks = 'backbone.layer1.0.conv3.weight' in tensors
     depth = _DEPTHS.get((tuple(units[block] for block in '1234'), bottlenecks))
     if depth is None:
-        return report.source.network
+        return report.source.network if _is_recognised(report) else None
     arguments = f'depth={depth}'
     if 'backbone.stem.6.weight' in tensors:
         stem = tuple(len(tensors[f'backbone.stem.{layer}.weight']) for layer in (0, 3, 6))
@@ -170,6 +171,21 @@ def _rename(state: Mapping[str, Tensor], model: Mapping[str, Tensor] | None = No
 
 def _counted(keys: Collection[str]) -> list[str]:
     return [key for key in keys if not key.endswith('.num_batches_tracked')]
+
+
+def _is_recognised(report: Report) -> bool:
+    """Whether the source, the best there is, knows half of a file's keys."""
+    strange = sum(why in (UNKNOWN.reason, NOT_IN_MODEL.reason) for why in report.dropped.values())
+    return 2 * strange <= len(report.tensors) + len(report.dropped)
+
+
+def _refuse_unknown(report: Report, state: Mapping, own: Mapping) -> None:
+    """Refuse a file of no known network as such: what little fits of it tells nothing."""
+    if describe(report) is None and not _is_recognised(report):
+        raise ValueError(
+            f'The file is of no network that is known: it has {_short(state)}, and the model '
+            f'needs {_short(_counted(own))}.'
+        )
 
 
 def _holds(report: Report) -> str:

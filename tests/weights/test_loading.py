@@ -98,12 +98,25 @@ def test_plain_stem_under_a_deep_one_is_refused(state, build):
         fit(backbone_of(state), own)
 
 
-@pytest.mark.parametrize(
-    'state', [{'vit.blocks.0.attn.qkv.weight': torch.ones(3, 3)}, {'conv1.bias': torch.ones(1)}]
-)
-def test_file_of_which_nothing_fits_is_refused(state, deeplab):
+def test_file_of_which_nothing_fits_is_refused(deeplab):
     with pytest.raises(ValueError, match='lacks a part of the backbone'):
-        fit(state, deeplab().state_dict())
+        fit({'conv1.bias': torch.ones(1)}, deeplab().state_dict())
+
+
+@pytest.mark.parametrize('alike', [{}, {'bn1.bias': torch.ones(32)}, {'bn1.bias': torch.ones(64)}])
+def test_an_unknown_network_is_not_taken_for_the_source_that_is_the_least_unlike(alike, build):
+    state = {f'blocks.{unit}.conv_dw.weight': torch.ones(3) for unit in range(3)} | alike
+    with pytest.raises(ValueError) as refused:
+        fit(state, build(type='AtrousResNet', depth=18).state_dict())
+    said = str(refused.value)
+    assert 'of no network that is known: it has blocks.0.conv_dw, ' in said
+    assert 'the model needs conv1, bn1, ' in said and 'ResNet' not in said
+
+
+def test_a_network_under_many_strange_tensors_is_still_told(state, build):
+    strange = {f'strange.{i}.weight': torch.ones(1) for i in range(1000)}
+    with pytest.raises(ValueError, match=r'in the model\. It is of .*depth=18'):
+        fit(backbone_of(state) | strange, build(type='AtrousResNet', depth=50).state_dict())
 
 
 def test_heads_without_a_backbone_are_refused(state, deeplab):
