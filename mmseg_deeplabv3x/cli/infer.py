@@ -35,6 +35,8 @@ from .tta import use_tta
 from .user_errors import exit_on_user_error
 from .zoo import ZOO, from_zoo
 
+_OF_IMAGES = ('pictures', 'shares', 'coco')  # flags for what videos do not get
+
 
 def infer(argv: Sequence[str] | None = None) -> int:
     """Predict as the command line, by default that of the process, says.
@@ -51,6 +53,7 @@ def infer(argv: Sequence[str] | None = None) -> int:
         inputs = find_inputs(named, [args.out / kind for kind in ('masks', 'overlays', 'pictures')])
         jobs = _Jobs(args, inputs)
         jobs.refuse_to_overwrite()
+        jobs.check_videos()
         predictor = _predictor(args)
         keep_settings(args)
     return jobs.run(predictor)
@@ -220,17 +223,29 @@ class _Jobs:
                 '--resume to go on with what is missing, or name another folder with -o.'
             )
 
+    def check_videos(self) -> None:
+        """Refuse, with a ValueError, what only images get if all are videos; else say so once."""
+        flags = [f'--{flag}' for flag in _OF_IMAGES if getattr(self.args, flag)]
+        videos = [one for one in self.inputs if one.is_video]
+        if not flags or not videos:
+            return
+        text, video = f'{", ".join(flags)}: only images get that', videos[0].path
+        if len(videos) == len(self.inputs):
+            raise ValueError(f'{text}, and all inputs are videos, such as {video}: leave it out.')
+        print(f'{text}; videos, such as {video}, get overlays.')
+
     def run(self, predictor: DeepLabV3Predictor) -> int:
         """Predict one after the other; what fails is listed at the end."""
         todo = [one for one in self.inputs if not self._result(one).exists()]
         for folder in {self._result(one).parent for one in todo}:
             remove_unfinished(folder)
         images = [one for one in todo if not one.is_video]
-        with Progress('Images', len(images)) as progress:
-            for start in range(0, len(images), self.args.batch):
-                batch = images[start : start + self.args.batch]
-                self._segment(predictor, batch)
-                progress.advance(len(batch))
+        if images:
+            with Progress('Images', len(images)) as progress:
+                for start in range(0, len(images), self.args.batch):
+                    batch = images[start : start + self.args.batch]
+                    self._segment(predictor, batch)
+                    progress.advance(len(batch))
         for one in todo:
             if one.is_video:
                 with self._listing_failures(one):

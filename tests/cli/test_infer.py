@@ -165,6 +165,40 @@ def test_coco_json(trained, photos, tmp_path):
     assert areas == {number: int((mask == number).sum()) for number in areas}
 
 
+@pytest.fixture
+def clip(tmp_path):
+    path = str(tmp_path / 'clip.avi')
+    writer = cv2.VideoWriter(path, cv2.VideoWriter_fourcc(*'MJPG'), 5, (65, 48))
+    writer.write(np.zeros((48, 65, 3), np.uint8))
+    writer.release()
+    return path
+
+
+@pytest.mark.parametrize('flag', ['--pictures', '--shares', '--coco'])
+def test_what_only_images_get_is_refused_for_videos_alone(trained, clip, tmp_path, flag):
+    out = tmp_path / 'out'
+    with pytest.raises(SystemExit) as error:
+        infer([*trained, clip, '-o', str(out), '--device', 'cpu', flag])
+    said = str(error.value)
+    assert f'{flag}: only images get that, and all inputs are videos, such as {clip}: leave' in said
+    assert '\n' not in said and not out.exists()
+
+
+def test_of_videos_nothing_is_told_or_written_that_images_get(
+    trained, photos, clip, tmp_path, capsys
+):
+    line = [*trained, clip, '-o', str(tmp_path / 'video'), '--device', 'cpu']
+    assert infer(line) == 0
+    assert 'Images:' not in capsys.readouterr().out
+    assert {path.name for path in (tmp_path / 'video').iterdir()} == {'overlays', 'settings.json'}
+    mixed = [*trained, clip, str(photos / 'a.jpg'), '-o', str(tmp_path / 'mixed')]
+    assert infer([*mixed, '--device', 'cpu', '--shares', '--pictures']) == 0
+    said = capsys.readouterr().out
+    assert said.count('--pictures, --shares: only images get that; videos, such as') == 1
+    assert '\nImages: 1 of 1' in said and '2 of 2 done' in said
+    assert len((tmp_path / 'mixed/shares.csv').read_text().splitlines()) == 2
+
+
 def test_an_exported_file_with_views(trained, photos, exported_onnx, tmp_path, capsys):
     one = str(photos / 'a.jpg')
     flags = ['--device', 'cpu', '--tta']
