@@ -7,14 +7,21 @@ from mmengine.config import Config
 from ..data_check.splits import leaves
 
 
-def plan(cfg: Config) -> str:
-    """What a training would do, in one sentence."""
+def plan(cfg: Config, resumed: dict | None = None) -> str:
+    """What a training would do, in a sentence; ``resumed`` is the meta of what it goes on from."""
     loop, schedule = cfg.train_cfg, cfg.get('default_hooks') or {}
-    length = f'{loop.max_iters} iterations' if 'max_iters' in loop else f'{loop.max_epochs} epochs'
+    unit = 'iteration' if 'max_iters' in loop else 'epoch'
+    total = loop.max_iters if 'max_iters' in loop else loop.max_epochs
+    length, tried = f'take {total} {unit}s', ''
+    if resumed is not None:
+        done = resumed['iter' if 'max_iters' in loop else 'epoch']
+        length = f'go on after {unit} {done} and take {max(total - done, 0)} {unit}s'
+        tried = ' Here, one iteration starts from its weights, and is counted as the first.'
     checkpoints = (schedule.get('checkpoint') or {}).get('interval')
     return (
-        f'Dry run. The training would take {length}, with an evaluation every '
-        f'{loop.get("val_interval", 1)} and a checkpoint every {checkpoints}, in {cfg.work_dir}.'
+        f'Dry run. The training would {length}, with an evaluation every '
+        f'{loop.get("val_interval", 1)} and a checkpoint every {checkpoints}, in '
+        f'{cfg.work_dir}.{tried}'
     )
 
 

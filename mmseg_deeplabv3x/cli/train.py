@@ -52,7 +52,7 @@ def train(argv: Sequence[str] | None = None) -> None:
         check_before_training(cfg, ('train_dataloader', 'val_dataloader'))
         if args.dry_run:
             if is_first:
-                print(dry_run.plan(cfg))
+                print(dry_run.plan(cfg, args.resumed))
             dry_run.shorten(cfg)
         runner = build_runner(cfg, args)
         runner.register_hook(first_iteration)
@@ -113,7 +113,7 @@ def train_config(args: argparse.Namespace) -> Config:
         _use_amp(cfg)
     if args.auto_scale_lr:
         cfg.auto_scale_lr = dict(cfg.get('auto_scale_lr') or dict(base_batch_size=16), enable=True)
-    cfg.resume = False
+    cfg.resume, args.resumed = False, None
     if use_async_replicas(cfg):
         args.dry_run = args.report = False  # the holder's business
     elif args.resume or is_restarted_by_launcher():
@@ -195,6 +195,7 @@ def _resume(cfg: Config, args: argparse.Namespace) -> None:
         cfg.load_from, cfg.resume = path, True
     if checkpoint is not None:
         load_once(path, checkpoint)
+        args.resumed = checkpoint['meta']
         if args.seed is None:  # the runner takes it after the loader got the config's
             cfg.randomness.seed = checkpoint['meta'].get('seed', cfg.randomness.seed)
 

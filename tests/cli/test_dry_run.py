@@ -28,6 +28,30 @@ def test_everything_runs_once_and_nothing_is_kept(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    'loop, said',
+    [
+        (dict(max_iters=1000), 'go on after iteration 40 and take 960 iterations, with'),
+        (dict(max_iters=30), 'go on after iteration 40 and take 0 iterations, with'),
+        (dict(by_epoch=True, max_epochs=9), 'go on after epoch 3 and take 6 epochs, with'),
+    ],
+)
+def test_of_a_training_that_goes_on_it_tells_what_remains(loop, said):
+    plan = dry_run.plan(Config(dict(work_dir='w', train_cfg=loop)), dict(iter=40, epoch=3))
+    assert f'Dry run. The training would {said}' in plan
+    assert plan.endswith('one iteration starts from its weights, and is counted as the first.')
+
+
+def test_it_takes_that_from_the_checkpoint(tiny_config, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    changes = {'train_cfg.max_iters': 2, 'default_hooks.checkpoint.interval': 2}
+    config = tiny_config('dry_run_resumed', changes)
+    train([config])
+    longer = ['--cfg-options', 'train_cfg.max_iters=700', 'visualizer.name=resumed']
+    train([config, '--resume', '--dry-run', *longer])
+    assert 'would go on after iteration 2 and take 698 iterations' in capsys.readouterr().out
+
+
 def test_of_several_processes_the_first_one_speaks(tiny_config, monkeypatch, capsys):
     monkeypatch.setattr('mmseg_deeplabv3x.cli.train.log_on_first_rank_only', lambda launcher: False)
     train([tiny_config('dry_run_second'), '--dry-run'])
