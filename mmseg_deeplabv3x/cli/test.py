@@ -25,6 +25,7 @@ from .arguments import checkpoint_file, output_stride, runner_parser, scale
 from .messages import install_messages
 from .predictions import check_packable, pack_predictions, write_predictions
 from .runner import build_runner, disconnect, load_config, log_on_first_rank_only
+from .train import is_restarted_by_launcher
 from .tta import use_tta
 from .user_errors import exit_on_user_error
 
@@ -44,6 +45,8 @@ def test(argv: Sequence[str] | None = None) -> None:
     install_messages()
     with exit_on_user_error(parser.prog):
         log_on_first_rank_only(args.launcher)
+        # by each process: none writes before all have met in the runner
+        _refuse_to_mix({'--out': args.out, '--show-dir': args.show_dir})
         cfg = test_config(args)
         check_before_testing(cfg)
         with _no_empty_folder(cfg) if not args.work_dir else nullcontext():
@@ -51,6 +54,23 @@ def test(argv: Sequence[str] | None = None) -> None:
         if args.pack and is_main_process():
             print_log(f'Packed: {pack_predictions(cfg, args.out)}', 'current')
     disconnect()
+
+
+def _refuse_to_mix(folders: dict[str, str | None]) -> None:
+    """Refuse, with a ValueError, a folder with files in it, such as another test's predictions.
+
+    A test that its launcher starts anew may find its own.
+    """
+    for flag, folder in folders.items():
+        if folder is None or is_restarted_by_launcher():
+            continue
+        if osp.exists(folder) and not osp.isdir(folder):
+            raise ValueError(f'{flag} takes a folder, but {folder} is a file.')
+        there = next((path for path in Path(folder).rglob('*') if not path.is_dir()), None)
+        if there:
+            raise ValueError(
+                f'{flag}: {there} is there already: remove {folder}, or name another folder.'
+            )
 
 
 @contextmanager
@@ -82,8 +102,8 @@ def test_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         '--out',
-        help='folder for the predictions, as images of class ids; for images without labels add '
-        '--cfg-options test_evaluator.format_only=True',
+        help='new folder for the predictions, as images of class ids; for images without labels '
+        'add --cfg-options test_evaluator.format_only=True',
     )
     parser.add_argument(
         '--pack',
@@ -94,7 +114,7 @@ def test_parser() -> argparse.ArgumentParser:
     )
     pictures = parser.add_mutually_exclusive_group()
     pictures.add_argument('--show', action='store_true', help='show the predictions in a window')
-    pictures.add_argument('--show-dir', help='folder for pictures of the predictions')
+    pictures.add_argument('--show-dir', help='new folder for pictures of the predictions')
     parser.add_argument(
         '--wait-time', type=float, default=2, help='seconds before --show goes on (default: 2)'
     )

@@ -56,6 +56,37 @@ def test_out_reaches_every_metric(tmp_path, config, checkpoint, write, evaluatio
     assert other == dict(type='Other', output_dir='masks', keep_results=True) and last == writer
 
 
+class Reached(Exception):
+    pass
+
+
+def reached(args):
+    raise Reached
+
+
+@pytest.mark.parametrize('flag', ['--out', '--show-dir'])
+def test_predictions_are_not_mixed_with_those_of_another_test(
+    config, checkpoint, tmp_path, monkeypatch, flag
+):
+    monkeypatch.setattr(cli_test, 'test_config', reached)
+    out = tmp_path / 'out'
+    line = [config, checkpoint, flag, str(out)]
+    (out / 'x').mkdir(parents=True)
+    with pytest.raises(Reached):
+        cli_test.test(line)
+    (out / 'x/1.png').touch()
+    with pytest.raises(SystemExit) as end:
+        cli_test.test(line)
+    said = end.value.code
+    assert f'{flag}: {out}/x/1.png is there already: remove {out}, or name another' in said
+    with pytest.raises(SystemExit) as end:
+        cli_test.test([*line[:-1], config])
+    assert f'{flag} takes a folder, but {config} is a file.' in end.value.code
+    monkeypatch.setenv('SLURM_RESTART_COUNT', '1')  # its own, of before the restart
+    with pytest.raises(Reached):
+        cli_test.test(line)
+
+
 def test_fast_adds_the_hook_that_speeds_the_model_up(config, checkpoint, write, evaluation_config):
     ours = dict(type='SpeedUpHook', precision='fp32', runtime=None)
     own = dict(type='ThroughputHook')
