@@ -256,7 +256,7 @@ def test_the_commands_hold_it(tiny_config, trained, tmp_path):
     bad = {
         'bare': (
             dict(state_dict={'x': torch.zeros(1)}),
-            'bare.pth: .*lacks a part of the backbone',
+            'bare.pth: .*of no network that is known: it has x ',
         ),
         'other': (
             dict(content, meta=dict(CLASSES=classes[::-1])),
