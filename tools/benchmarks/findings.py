@@ -205,7 +205,7 @@ def plot(compared: Sequence[dict], path: Path) -> None:
     axes.set_yticks(range(len(lines)), names[::-1], fontsize='small')
     axes.axvline(0, color='gray', linewidth=0.8)
     axes.set_xscale('symlog', linthresh=1)
-    axes.set_xlabel('difference of mIoU, points; diamond: here, dots: its seeds, cross: the paper')
+    axes.set_xlabel('difference of mIoU, points\ndiamond: here, dots: its seeds, cross: the paper')
     axes.grid(alpha=0.3)
     with written_aside(path) as aside:
         figure.savefig(aside, format='png', dpi=110)
