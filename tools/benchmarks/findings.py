@@ -24,9 +24,10 @@ TRIMAP_WIDTH = 3
 LARGE, THIN = ('sky', 'building', 'road', 'tree'), ('pole', 'signsymbol', 'pedestrian')
 
 LEGEND = (
-    'paper, here: difference of mIoU to the last row above that has none, seed by seed, ± the '
-    f'standard error of its mean. The same of thin classes ({", ".join(THIN)}), of large ones '
-    f'({", ".join(LARGE)}), and of the pixels within {TRIMAP_WIDTH} of a boundary. The finding '
+    'paper, here: difference of mIoU to the reference, the last row above without differences, '
+    'seed by seed, ± the standard error of its mean. The same of thin classes '
+    f'({", ".join(THIN)}), of large ones ({", ".join(LARGE)}), and of the pixels within '
+    f'{TRIMAP_WIDTH} of a boundary. The finding '
     "shows if two standard errors leave the paper's sign, and does not if they leave less than "
     "half of the paper's difference."
 )
